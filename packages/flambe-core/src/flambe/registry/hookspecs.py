@@ -22,7 +22,10 @@ class ComponentRegister(Protocol):
         """Make `!name` build `target` (`"module:attribute"`). `name` may be bare or `namespace.Name`."""
 
     def namespace(self, prefix: str, modules: Sequence[str], *, bare: bool = False) -> None:
-        """Make `!prefix.Name` the attribute `Name` of the first of `modules` that has it; with `bare`, `!Name` too."""
+        """Make `!prefix.Name` the attribute `Name` of the first of `modules` that has it.
+
+        With `bare`, `!Name` finds it too.
+        """
 
 
 class Register(Protocol):
@@ -48,12 +51,12 @@ def flambe_register_executors(register: Register) -> None:
 
 @hookspec
 def flambe_register_codecs(register: Register) -> None:
-    """Add state codecs (`flambe.saving.protocol.StateCodec` classes): how objects of a foreign type are saved."""
+    """Add state codecs (`flambe.saving.protocol.StateCodec` classes): how foreign objects are saved."""
 
 
 @hookspec
 def flambe_register_frameworks(register: Register) -> None:
-    """Add frameworks (`flambe.experiment.frameworks.Framework` classes): their seeds, threads and random state."""
+    """Add frameworks (`flambe.experiment.frameworks.Framework` classes): seeds, threads, random state."""
 
 
 @hookspec
