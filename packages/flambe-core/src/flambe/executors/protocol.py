@@ -69,18 +69,18 @@ class TrialTask:
 
 @dataclass(frozen=True)
 class Started:
-    """The trial was given a place; `step` is where it goes on from."""
+    """The trial was built, or restored, and steps from now on; `step` is where it goes on from."""
 
     key: TrialKey
     step: int
-    worker: str
 
 
 @dataclass(frozen=True)
 class Logged:
-    """What the trial logged since the last event; `lines` are text for its log file."""
+    """What the trial logged since the last event, after `step` steps; `lines` are text for its log file."""
 
     key: TrialKey
+    step: int
     records: Sequence[Record]
     lines: Sequence[str]
 
@@ -109,6 +109,14 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Left:
+    """The trial was interrupted after `step` steps: a checkpoint is stored, and it can go on from there."""
+
+    key: TrialKey
+    step: int
+
+
+@dataclass(frozen=True)
 class Failed:
     """The trial raised, or its worker died (`lost`). `error` is one line, `traceback` the whole story."""
 
@@ -118,7 +126,7 @@ class Failed:
     lost: bool = False
 
 
-Event: TypeAlias = Started | Logged | Stepped | Finished | Failed
+Event: TypeAlias = Started | Logged | Stepped | Finished | Left | Failed
 
 
 class Executor(Protocol):
@@ -141,7 +149,7 @@ class Executor(Protocol):
         """Let the trial end after its current step: it is saved and reported `Finished(status="stopped")`."""
 
     def interrupt(self) -> None:
-        """Let every trial write a checkpoint after its current step and leave; no `Finished` follows."""
+        """Let every trial write a checkpoint after its current step and leave; each reports `Left`."""
 
     def release(self, handle: Handle) -> None:
         """No later trial needs the handle's values."""

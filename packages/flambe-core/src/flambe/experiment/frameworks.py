@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sys
 from typing import Any, Protocol
 
 
@@ -19,3 +21,38 @@ class Framework(Protocol):
 
     def set_random_state(self, state: Any) -> None:
         """Take back what `random_state` returned."""
+
+
+class PythonRandom:
+    """The standard library's `random`."""
+
+    def seed(self, seed: int) -> None:
+        random.seed(seed)
+
+    def set_threads(self, count: int) -> None:
+        """Nothing: it has no threads."""
+
+    def random_state(self) -> Any:
+        version, internal, gauss = random.getstate()
+        return [version, list(internal), gauss]
+
+    def set_random_state(self, state: Any) -> None:
+        version, internal, gauss = state
+        random.setstate((version, tuple(internal), gauss))
+
+
+class NumpyRandom:
+    """NumPy's global generator; only asked once something imported NumPy."""
+
+    def seed(self, seed: int) -> None:
+        sys.modules["numpy"].random.seed(seed)
+
+    def set_threads(self, count: int) -> None:
+        """Nothing: its thread pools follow the environment of the process."""
+
+    def random_state(self) -> Any:
+        name, keys, position, has_gauss, gauss = sys.modules["numpy"].random.get_state()
+        return [name, keys.tolist(), position, has_gauss, gauss]
+
+    def set_random_state(self, state: Any) -> None:
+        sys.modules["numpy"].random.set_state(tuple(state))

@@ -1,0 +1,104 @@
+"""Following a link's steps through live values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flambe.component import origin_of
+from flambe.errors import LinkError
+from flambe.language.links import Attribute, Item, LinkPath, Step
+
+_MISSING = object()
+
+
+def follow(value: Any, path: LinkPath, *, start: int = 0) -> Any:
+    """What lies at `path` when `value` is what its first `start` steps (and its root) lead to.
+
+    Raises:
+        LinkError: naming the step that leads nowhere and the nearest name that would.
+    """
+    for index, step in enumerate(path.steps[start:], start):
+        value = take(value, step, path=path, index=index)
+    return value
+
+
+def take(value: Any, step: Step, *, path: LinkPath, index: int) -> Any:
+    """One step of a link: see `flambe.language.links` for what each kind looks at."""
+    if isinstance(step, Attribute) and step.name.startswith("__"):
+        raise LinkError(f"{path}: names that start with two underscores cannot be linked")
+    found = _item(value, step.key if isinstance(step, Item) else step.name)
+    if found is _MISSING and isinstance(step, Attribute):
+        found = _attribute(value, step.name)
+    if found is _MISSING:
+        found = _argument(value, step)
+    if found is _MISSING:
+        raise LinkError(_message(value, path, index))
+    return found
+
+
+def _item(value: Any, key: str | int) -> Any:
+    if isinstance(value, Mapping):
+        if key in value:
+            return value[key]
+        if isinstance(key, str) and key.lstrip("-").isdigit():
+            return value.get(int(key), _MISSING)
+        return value.get(str(key), _MISSING)
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        if isinstance(key, str) and not key.lstrip("-").isdigit():
+            return _MISSING
+        try:
+            return value[int(key)]
+        except IndexError:
+            return _MISSING
+    return _MISSING
+
+
+def _attribute(value: Any, name: str) -> Any:
+    try:
+        return getattr(value, name)
+    except AttributeError:
+        if _declares(value, name):
+            raise
+        return _MISSING
+
+
+def _declares(value: Any, name: str) -> bool:
+    """Whether the class has the name, so that the AttributeError came from inside a property."""
+    return isinstance(getattr(type(value), name, None), property)
+
+
+def _argument(value: Any, step: Step) -> Any:
+    origin = origin_of(value)
+    name = step.name if isinstance(step, Attribute) else step.key
+    if origin is None or not isinstance(name, str):
+        if isinstance(step, Item) and isinstance(name, int) and hasattr(value, "__getitem__"):
+            return _indexed(value, name)
+        return _MISSING
+    return origin.arguments.get(name, _MISSING)
+
+
+def _indexed(value: Any, index: int) -> Any:
+    try:
+        return value[index]
+    except (LookupError, TypeError):
+        return _MISSING
+
+
+def _message(value: Any, path: LinkPath, index: int) -> str:
+    step = path.steps[index]
+    wanted = str(step.key if isinstance(step, Item) else step.name)
+    kinds = "item or argument" if isinstance(step, Item) else "item, attribute or argument"
+    before = LinkPath(path.root, path.steps[:index])
+    near = difflib.get_close_matches(wanted, _names(value), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{path}: {before} is a {type(value).__name__} without {kinds} {wanted!r}{hint}"
+
+
+def _names(value: Any) -> Iterable[str]:
+    if isinstance(value, Mapping):
+        return [str(key) for key in value]
+    origin = origin_of(value)
+    names = [name for name in dir(value) if not name.startswith("_")]
+    return names + (list(origin.arguments) if origin else [])
