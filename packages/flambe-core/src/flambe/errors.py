@@ -14,6 +14,7 @@
     │   ├── ReduceError       too few variants with a metric for a `reduce`
     │   └── WorkerLostError   a worker process died while it ran a trial
     └── SavingError           a save cannot be written or read
+        ├── MissingFileError  there is no such file or folder
         ├── DamagedSaveError  a file is missing, cut short or altered
         └── VersionError      the saved class version does not fit the installed class
 
@@ -110,6 +111,13 @@ class WorkerLostError(RunError):
 
 class SavingError(FlambeError):
     """A save cannot be written or read."""
+
+
+class MissingFileError(SavingError, FileNotFoundError):
+    """There is no such file or folder; the message names it."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
 
 
 class DamagedSaveError(SavingError, ValueError):
