@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -110,10 +110,13 @@ class Finished:
 
 @dataclass(frozen=True)
 class Left:
-    """The trial was interrupted after `step` steps: a checkpoint is stored, and it can go on from there."""
+    """The trial was interrupted after `step` steps: a checkpoint is stored, and it can go on from there.
+
+    `step` is None for a trial that was still queued: nothing of it has changed.
+    """
 
     key: TrialKey
-    step: int
+    step: int | None
 
 
 @dataclass(frozen=True)
@@ -129,30 +132,78 @@ class Failed:
 Event: TypeAlias = Started | Logged | Stepped | Finished | Left | Failed
 
 
+class Channel(Protocol):
+    """How a running trial talks to the executor that runs it."""
+
+    def emit(self, event: Event) -> None:
+        """Report what happened; the last event of a trial is `Finished`, `Left` or `Failed`."""
+
+    def stop_requested(self) -> bool:
+        """Whether the trial should end after its current step, and be saved."""
+
+    def interrupt_requested(self) -> bool:
+        """Whether the trial should write a checkpoint after its current step and leave."""
+
+    def load(self, handle: Handle) -> Mapping[LinkPath, Any]:
+        """The linked values of an upstream trial; what is never looked at is never unpacked."""
+
+    def share(self, values: Mapping[LinkPath, Any]) -> Handle:
+        """Make the trial's own linked values available to later trials.
+
+        Raises:
+            HandOverError: a value cannot leave the process it was made in.
+        """
+
+
+Runner: TypeAlias = Callable[[TrialTask, Channel], None]
+"""Runs a whole trial; failures of user code are reported through the channel, never raised."""
+
+Deliver: TypeAlias = Callable[[Event], None]
+"""Takes an event; it may submit, stop, interrupt and release, but neither wait nor close."""
+
+
 class Executor(Protocol):
     """Runs trials in places of its choice and reports what happens.
 
     An executor is made without arguments, started once and closed once. It keeps the devices that a
-    task asks for within those of its places. `flambe.testing` holds the contract as tests.
+    task asks for within those of its places. Every submitted trial ends in exactly one `Finished`,
+    `Left` or `Failed`. `flambe.testing.ExecutorContract` holds all of this as tests.
     """
 
-    def start(self, setting: Setting, devices: Mapping[str, float]) -> None:
-        """Get ready to run trials, with `devices` in all to share among them."""
+    def start(self, setting: Setting, devices: Mapping[str, float], *, at_once: int | None = None) -> None:
+        """Get ready to run trials, with `devices` in all to share among them.
+
+        Call it early, while the process has one thread. `at_once` is a hint: the most trials that can
+        be ready to run at the same time, None if that is not known.
+        """
 
     def submit(self, task: TrialTask) -> None:
-        """Queue a trial; it starts when its devices are free, in order of submission."""
+        """Queue a trial; it starts when its devices are free.
 
-    def wait(self, timeout_s: float | None) -> Sequence[Event]:
-        """Events since the last call, in order for each trial; blocks up to `timeout_s` for the first."""
+        A later trial never takes what an earlier one waits for. One that asks for more than there is
+        fails, and says what it asked for.
+        """
+
+    def wait(self, timeout_s: float | None, deliver: Deliver) -> None:
+        """Call `deliver` with the events since the last call, in order for each trial, in this thread.
+
+        Blocks up to `timeout_s` for the first event (None: for as long as it takes), not at all when no
+        trial is queued or running. An executor may use the call to run a trial in it, which then takes
+        as long as the trial does, and delivers its events while it runs. What `deliver` raises comes out
+        of `wait`.
+        """
 
     def stop(self, key: TrialKey) -> None:
-        """Let the trial end after its current step: it is saved and reported `Finished(status="stopped")`."""
+        """Let the trial end after its current step: it is saved and reported `Finished(status="stopped")`.
+
+        A queued trial is reported so at once, with step 0 and no handle; an unknown or ended one is ignored.
+        """
 
     def interrupt(self) -> None:
         """Let every trial write a checkpoint after its current step and leave; each reports `Left`."""
 
     def release(self, handle: Handle) -> None:
-        """No later trial needs the handle's values."""
+        """No trial needs the handle's values any more, neither queued nor later."""
 
     def close(self) -> None:
-        """Stop everything at once and free all that was taken."""
+        """Stop everything at once and free all that was taken; a second call does nothing."""
