@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from flambe.errors import SavingError
 from flambe.saving.lock import FolderLock
 from flambe.saving.storage import Content, clean_path, explained
 
@@ -19,6 +18,8 @@ _ASIDE = ".aside"
 _OLD = ".replaced"
 """Ends the name of a folder that is being replaced."""
 _LOCK = ".lock"
+_OPEN_FILES = 64
+"""How many appended files are kept open."""
 
 
 class LocalStorage:
@@ -34,7 +35,7 @@ class LocalStorage:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._root = Path(os.path.abspath(os.fspath(folder).removeprefix("file://")))
-        self._appending: dict[str, int] = {}
+        self._appending: dict[Path, int] = {}
 
     def __repr__(self) -> str:
         return f"LocalStorage({str(self._root)!r})"
@@ -42,6 +43,9 @@ class LocalStorage:
     @property
     def url(self) -> str:
         return str(self._root)
+
+    def join(self, path: str) -> str:
+        return str(self._at(path))
 
     def within(self, path: str) -> LocalStorage:
         return LocalStorage(self._root / clean_path(path))
@@ -73,13 +77,10 @@ class LocalStorage:
         with stream:
             yield stream
 
-    def read_lines(self, path: str) -> Sequence[str]:
-        text = self.read(path).decode(errors="replace")
-        return text[: text.rfind("\n") + 1].splitlines()
-
     def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
         file = self._at(path)
         aside = _aside(file)
+        self._let_go_of(file)
         with explained("write", str(file)), _removing(aside):
             file.parent.mkdir(parents=True, exist_ok=True)
             _write(aside, data, durable=durable)
@@ -91,6 +92,7 @@ class LocalStorage:
         self, path: str, files: Mapping[str, Content], *, keep: bool = False, durable: bool = True
     ) -> None:
         folder = self._at(path)
+        self._let_go_of(folder)
         with explained("write", str(folder)):
             if keep and folder.exists():
                 self._write_into(folder, files, durable=durable)
@@ -103,18 +105,13 @@ class LocalStorage:
             if durable:
                 _sync_folder(folder.parent)
 
-    def append(self, path: str, line: str, *, durable: bool = False) -> None:
-        if "\n" in line:
-            raise SavingError(f"cannot append to {path}: a line cannot hold a line break")
+    def append(self, path: str, lines: bytes, *, durable: bool = False) -> None:
         file = self._at(path)
-        data = (line + "\n").encode()
         with explained("write", str(file)):
-            descriptor = self._appending.get(path)
-            if descriptor is None:
-                descriptor = self._appending[path] = _open_for_append(file)
+            descriptor = self._appending_to(file)
             size = os.lseek(descriptor, 0, os.SEEK_END)
             try:
-                _write_all(descriptor, data)
+                _write_all(descriptor, lines)
                 if durable:
                     os.fsync(descriptor)
             except OSError:
@@ -127,6 +124,7 @@ class LocalStorage:
 
     def remove(self, path: str) -> None:
         place = self._at(path)
+        self._let_go_of(place)
         with explained("remove", str(place)):
             if place.is_dir() and not place.is_symlink():
                 aside = _aside(place)
@@ -135,16 +133,22 @@ class LocalStorage:
             else:
                 place.unlink(missing_ok=True)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def clear(self) -> None:
+        self.close()
+        for name in os.listdir(self._root) if self._root.is_dir() else ():
+            if name != _LOCK:
+                self.remove(name)
+
+    def lock(self) -> FolderLock:
         with explained("write", str(self._root)):
             self._root.mkdir(parents=True, exist_ok=True)
             lock = FolderLock.take(self._root / _LOCK)
         try:
             self.clean()
-            yield
-        finally:
+        except BaseException:
             lock.release()
+            raise
+        return lock
 
     def clean(self) -> None:
         """Remove what killed writers left, and settle replacements that they did not finish."""
@@ -163,8 +167,21 @@ class LocalStorage:
                 _settle(old)
 
     def close(self) -> None:
-        while self._appending:
-            os.close(self._appending.popitem()[1])
+        self._let_go_of(self._root)
+
+    def _appending_to(self, file: Path) -> int:
+        descriptor = self._appending.pop(file, None)
+        if descriptor is None:
+            descriptor = _open_for_append(file)
+        self._appending[file] = descriptor  # the newest stand last
+        if len(self._appending) > _OPEN_FILES:
+            os.close(self._appending.pop(next(iter(self._appending))))
+        return descriptor
+
+    def _let_go_of(self, place: Path) -> None:
+        """Close the appended files at or below `place`, whose name may soon mean another file."""
+        for file in [file for file in self._appending if file == place or place in file.parents]:
+            os.close(self._appending.pop(file))
 
     def _at(self, path: str) -> Path:
         return self._root / clean_path(path)

@@ -46,7 +46,14 @@ class FolderLock:
         os.write(descriptor, owner_record())
         return cls(file, descriptor)
 
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
     def release(self) -> None:
+        """Let go, and remove the file."""
         if self._descriptor < 0:
             return
         with suppress(OSError):

@@ -25,6 +25,8 @@ SEGMENT_BYTES = 1 << 20
 FLUSH_SECONDS = 2.0
 LOCK_SECONDS = 60.0
 """A lock that was not renewed for so long belongs to a dead process."""
+APPENDED = (".jsonl", ".txt", ".log")
+"""How the names of files end that may be appended to."""
 _LOCK = ".lock"
 
 
@@ -40,13 +42,13 @@ class _Segments:
 
 
 class RemoteStorage:
-    """A folder behind a URL.
+    r"""A folder behind a URL.
 
     Example:
         >>> storage = RemoteStorage("memory://doctest")
-        >>> storage.append("journal.jsonl", '{"event": "start"}', durable=True)
-        >>> storage.list(), storage.read_lines("journal.jsonl")
-        (['journal-000001.jsonl'], ['{"event": "start"}'])
+        >>> storage.append("journal.jsonl", b"start\n", durable=True)
+        >>> storage.list(), storage.read("journal.jsonl")
+        (['journal-000001.jsonl'], b'start\n')
     """
 
     def __init__(self, url: str, **options: Any) -> None:
@@ -67,12 +69,15 @@ class RemoteStorage:
     def url(self) -> str:
         return self._url
 
+    def join(self, path: str) -> str:
+        return f"{self._url}/{clean_path(path)}".rstrip("/")
+
     def within(self, path: str) -> RemoteStorage:
-        return RemoteStorage(f"{self._url}/{clean_path(path)}")
+        return RemoteStorage(self.join(path))
 
     def exists(self, path: str = "") -> bool:
         with explained("read", self._named(path)):
-            return bool(self._fs.exists(self._at(path)))
+            return bool(self._fs.exists(self._at(path))) or bool(self._segment_numbers(path))
 
     def list(self, path: str = "") -> Sequence[str]:
         with explained("read", self._named(path)):
@@ -85,26 +90,23 @@ class RemoteStorage:
 
     def read(self, path: str) -> bytes:
         with explained("read", self._named(path)):
-            return bytes(self._fs.cat_file(self._at(path)))
+            try:
+                whole = bytes(self._fs.cat_file(self._at(path)))
+            except FileNotFoundError:
+                if not self._segment_numbers(path):
+                    raise
+                whole = b""
+            return whole + b"".join(self._segments(path))
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
         yield io.BytesIO(self.read(path))
 
-    def read_lines(self, path: str) -> Sequence[str]:
-        folder, _, name = clean_path(path).rpartition("/")
-        numbers = self._segment_numbers(path)
-        if not numbers and name not in self.list(folder):
-            raise MissingFileError(f"cannot read {self._named(path)}: there is no such file or folder")
-        whole = [path] if name in self.list(folder) else []
-        text = b"".join(self.read(each) for each in [*whole, *(_segment(path, n) for n in numbers)])
-        return text[: text.rfind(b"\n") + 1].decode(errors="replace").splitlines()
-
     def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
-        with explained("write", self._named(path)):
-            place = self._at(path)
-            self._make_folder(place)
-            self._fs.pipe_file(place, data)
+        self._put(path, data)
+        self._appending.pop(clean_path(path), None)
+        for number in self._segment_numbers(path):
+            self.remove(_segment(path, number))
 
     def write_folder(
         self, path: str, files: Mapping[str, Content], *, keep: bool = False, durable: bool = True
@@ -118,16 +120,14 @@ class RemoteStorage:
             data = content if isinstance(content, bytes) else _bytes_of(content)
             self.write(f"{folder}/{clean_path(name)}", data, durable=durable)
 
-    def append(self, path: str, line: str, *, durable: bool = False) -> None:
-        if "\n" in line:
-            raise SavingError(f"cannot append to {path}: a line cannot hold a line break")
+    def append(self, path: str, lines: bytes, *, durable: bool = False) -> None:
+        path = clean_path(path)
         segments = self._appending.get(path)
         if segments is None:
             number = max(self._segment_numbers(path), default=0) + 1
             segments = self._appending[path] = _Segments(number)
-        data = (line + "\n").encode()
-        segments.lines.append(data)
-        segments.size += len(data)
+        segments.lines.append(lines)
+        segments.size += len(lines)
         segments.dirty = True
         if durable or time.monotonic() - segments.flushed_at > FLUSH_SECONDS:
             self._flush(path, segments)
@@ -140,14 +140,13 @@ class RemoteStorage:
         with explained("remove", self._named(path)), suppress(FileNotFoundError):
             self._fs.rm(self._at(path), recursive=True)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        lock = _Lock(self)
-        lock.take()
-        try:
-            yield
-        finally:
-            lock.release()
+    def clear(self) -> None:
+        self._appending.clear()
+        for name in self.list():
+            self.remove(name)
+
+    def lock(self) -> RemoteLock:
+        return RemoteLock.take(self)
 
     def close(self) -> None:
         self.flush()
@@ -156,14 +155,26 @@ class RemoteStorage:
     def _flush(self, path: str, segments: _Segments) -> None:
         if not segments.dirty:
             return
-        self.write(_segment(path, segments.number), b"".join(segments.lines))
+        self._put(_segment(path, segments.number), b"".join(segments.lines))
         segments.dirty, segments.flushed_at = False, time.monotonic()
         if segments.size > SEGMENT_BYTES:
             segments.number, segments.size = segments.number + 1, 0
             segments.lines.clear()
 
+    def _put(self, path: str, data: bytes) -> None:
+        with explained("write", self._named(path)):
+            place = self._at(path)
+            self._make_folder(place)
+            self._fs.pipe_file(place, data)
+
+    def _segments(self, path: str) -> Iterator[bytes]:
+        for number in self._segment_numbers(path):
+            yield bytes(self._fs.cat_file(self._at(_segment(path, number))))
+
     def _segment_numbers(self, path: str) -> Sequence[int]:
         folder, _, name = clean_path(path).rpartition("/")
+        if not name.endswith(APPENDED):
+            return []
         stem, ending = os.path.splitext(name)
         names = self.list(folder)
         digits = [n[len(stem) + 1 : len(n) - len(ending)] for n in names if n.startswith(f"{stem}-")]
@@ -183,7 +194,7 @@ class RemoteStorage:
         return f"{self._url}/{path}" if path else self._url
 
 
-class _Lock:
+class RemoteLock:
     """An object that its owner renews.
 
     Two owners that start at the same moment may both find no lock; each reads back what it wrote before
@@ -196,19 +207,35 @@ class _Lock:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="flambe-lock", daemon=True)
 
-    def take(self) -> None:
-        held = self._read()
+    @classmethod
+    def take(cls, storage: RemoteStorage) -> RemoteLock:
+        """Take the lock at once.
+
+        Raises:
+            OutputLockedError: Another process holds it.
+        """
+        lock = cls(storage)
+        held = lock._read()
         if held is not None and time.time() - held.get("time", 0) < LOCK_SECONDS:
-            raise OutputLockedError(
-                locked_message(self._storage.url, describe_holder(json.dumps(held).encode()))
-            )
-        self._write()
-        held = self._read()
-        if held is None or held.get("owner") != self._owner:
-            raise OutputLockedError(locked_message(self._storage.url, "another process"))
-        self._thread.start()
+            holder = describe_holder(json.dumps(held).encode())
+            raise OutputLockedError(locked_message(storage.url, holder))
+        lock._write()
+        held = lock._read()
+        if held is None or held.get("owner") != lock._owner:
+            raise OutputLockedError(locked_message(storage.url, "another process"))
+        lock._thread.start()
+        return lock
+
+    def __enter__(self) -> RemoteLock:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
 
     def release(self) -> None:
+        """Let go, and remove the object."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         self._thread.join()
         held = self._read()

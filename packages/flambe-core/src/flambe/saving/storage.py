@@ -17,6 +17,16 @@ Content: TypeAlias = "bytes | Callable[[BinaryIO], None]"
 """What a file holds: its bytes, or a function that writes them to a stream from front to back."""
 
 
+class Lock(Protocol):
+    """Held from the moment it is made, until the block ends or `release` is called."""
+
+    def release(self) -> None: ...
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
 class Storage(Protocol):
     """A place with files. Every method raises SavingError, which names the file and what to do.
 
@@ -27,6 +37,9 @@ class Storage(Protocol):
     @property
     def url(self) -> str:
         """The folder or URL that this storage is."""
+
+    def join(self, path: str) -> str:
+        """The path or URL of a file or folder inside this storage."""
 
     def within(self, path: str) -> Storage:
         """The storage of a folder inside this one."""
@@ -43,9 +56,6 @@ class Storage(Protocol):
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """A seekable stream of a file's bytes; MissingFileError if there is none."""
 
-    def read_lines(self, path: str) -> Sequence[str]:
-        """The complete lines of what was appended; a last line that was cut short is left out."""
-
     def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
         """Write a file, its folders included; a reader finds the old bytes or the new ones."""
 
@@ -57,8 +67,8 @@ class Storage(Protocol):
         What the folder held before is gone afterwards; with `keep`, files of other names stay.
         """
 
-    def append(self, path: str, line: str, *, durable: bool = False) -> None:
-        """Add one line at the end of a file; a last line that was cut short by a kill is dropped first."""
+    def append(self, path: str, lines: bytes, *, durable: bool = False) -> None:
+        """Add whole lines at the end of a file; a last line that a kill cut short is dropped first."""
 
     def flush(self) -> None:
         """Make every appended line readable by others."""
@@ -66,8 +76,11 @@ class Storage(Protocol):
     def remove(self, path: str) -> None:
         """Remove a file or a folder with all it holds, if it is there."""
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Own this storage for a while, and clean up what a killed owner left half-written.
+    def clear(self) -> None:
+        """Remove everything inside but the lock."""
+
+    def lock(self) -> Lock:
+        """Own this storage until the lock is released; cleans up what a killed owner left half-written.
 
         Raises:
             OutputLockedError: Another process owns it; the message names the process.
