@@ -92,7 +92,7 @@ def test_single_rows_and_slices_are_for_people() -> None:
 
 
 def test_columns_of_unequal_length_are_rejected() -> None:
-    with pytest.raises(ValueError, match="the columns differ in length: {'a': 2, 'b': 1}"):
+    with pytest.raises(ValueError, match=r"the columns differ in length: \{'a': 2, 'b': 1\}"):
         Rows({"a": ArrayColumn.of([1, 2]), "b": ArrayColumn.of([1])})
 
 

@@ -1,0 +1,44 @@
+"""Modules for text and other sequences, and the convention by which they fit together.
+
+B is the batch, T the longest sequence of the batch, E the embedding's size, H the encoder's output size
+and C the number of classes:
+
+- ``embedding(tokens)``: (B, T) int64 → (B, T, E);
+- ``encoder(x, mask)``: (B, T, E) and (B, T) bool, True where a token is → (B, H) with a pooling,
+  (B, T, H) without one;
+- ``decoder(h)``: (B, H) → (B, C) log-probabilities.
+
+The model that holds them computes ``mask = tokens != pad_index`` and hands it on; None means that nothing is
+padded. Sequences are padded at their end. What a module returns for a row does not depend on its padding,
+and padded places of a (B, T, H) output are 0.
+"""
+
+from flambe_torch.nn.embedding import EmbeddingEncoder
+from flambe_torch.nn.mlp import MLPEncoder, SoftmaxDecoder
+from flambe_torch.nn.module import Model, Module
+from flambe_torch.nn.pooling import (
+    FirstPooling,
+    LastPooling,
+    MaxPooling,
+    MeanPooling,
+    Pooling,
+    SumPooling,
+    pooling_of,
+)
+from flambe_torch.nn.rnn import RNNEncoder
+
+__all__ = [
+    "EmbeddingEncoder",
+    "FirstPooling",
+    "LastPooling",
+    "MLPEncoder",
+    "MaxPooling",
+    "MeanPooling",
+    "Model",
+    "Module",
+    "Pooling",
+    "RNNEncoder",
+    "SoftmaxDecoder",
+    "SumPooling",
+    "pooling_of",
+]

@@ -1,0 +1,79 @@
+"""`EmbeddingEncoder`: token ids to vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from flambe_torch.nn.module import Module
+
+
+class EmbeddingEncoder(Module):
+    """Looks up a vector for each token: (B, T) → (B, T, E).
+
+    The vector of `padding_index` starts at 0 and is not trained.
+
+    Args:
+        input_size: Number of tokens in the vocabulary.
+        embedding_size: E; may be left out where `embedding_matrix` is given.
+        embedding_matrix: Vectors to begin with (input_size, E), such as GloVe's; copied.
+        padding_index: The token that pads; None if there is none.
+        freeze: Do not train the vectors.
+        dropout: Share of the output's entries that are zeroed in training.
+
+    Example:
+        >>> EmbeddingEncoder(input_size=7, embedding_size=3)(torch.tensor([[1, 2, 0]])).shape
+        torch.Size([1, 3, 3])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        embedding_size: int | None = None,
+        embedding_matrix: Any = None,
+        *,
+        padding_index: int | None = 0,
+        freeze: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        matrix = _matrix(embedding_matrix, input_size, embedding_size)
+        size = embedding_size if matrix is None else matrix.shape[1]
+        if size is None:
+            raise ValueError("EmbeddingEncoder needs embedding_size or embedding_matrix")
+        self.embedding = nn.Embedding(input_size, size, padding_idx=padding_index)
+        if matrix is not None:
+            with torch.no_grad():
+                self.embedding.weight.copy_(matrix)
+                if padding_index is not None:
+                    self.embedding.weight[padding_index].zero_()
+        self.embedding.weight.requires_grad_(not freeze)
+        self.dropout = nn.Dropout(dropout)
+
+    @property
+    def embedding_size(self) -> int:
+        """E."""
+        return self.embedding.embedding_dim
+
+    @property
+    def output_size(self) -> int:
+        """E: what an encoder after this takes as `input_size`."""
+        return self.embedding.embedding_dim
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Vectors (B, T, E) for tokens (B, T)."""
+        embedded: torch.Tensor = self.dropout(self.embedding(tokens))  # (B, T, E)
+        return embedded
+
+
+def _matrix(matrix: Any, input_size: int, embedding_size: int | None) -> torch.Tensor | None:
+    if matrix is None:
+        return None
+    tensor = torch.as_tensor(matrix)
+    wrong_size = embedding_size is not None and tensor.shape[-1] != embedding_size
+    if tensor.ndim != 2 or len(tensor) != input_size or wrong_size:
+        expected = f"({input_size}, {embedding_size or 'any'})"
+        raise ValueError(f"embedding_matrix must be {expected}, but it is {tuple(tensor.shape)}")
+    return tensor

@@ -1,0 +1,63 @@
+"""What flambe-torch brings. No framework is imported here: every target is a string."""
+
+from __future__ import annotations
+
+from flambe.registry.hookspecs import ComponentRegister, Register, hookimpl
+
+TAGS = {
+    "Trainer": "flambe_torch.trainer:Trainer",
+    "Evaluator": "flambe_torch.evaluator:Evaluator",
+    "BaseSampler": "flambe_torch.samplers:BaseSampler",
+    "Rows": "flambe_torch.data:Rows",
+    **{
+        name: f"flambe_torch.nn:{name}"
+        for name in (
+            "EmbeddingEncoder",
+            "RNNEncoder",
+            "MLPEncoder",
+            "SoftmaxDecoder",
+            "FirstPooling",
+            "LastPooling",
+            "MaxPooling",
+            "MeanPooling",
+            "SumPooling",
+        )
+    },
+    **{
+        name: f"flambe_torch.metrics:{name}"
+        for name in ("Accuracy", "AUC", "BPC", "F1", "Perplexity", "Precision", "Recall")
+    },
+}
+
+TORCH = ("torch.nn", "torch.optim", "torch.optim.lr_scheduler", "flambe_torch.nn", "flambe_torch.metrics")
+TORCHMETRICS = (
+    "torchmetrics",
+    "torchmetrics.classification",
+    "torchmetrics.regression",
+    "torchmetrics.text",
+    "torchmetrics.retrieval",
+    "torchmetrics.image",
+)
+
+
+@hookimpl
+def flambe_register_components(register: ComponentRegister) -> None:
+    for name, target in TAGS.items():
+        register.tag(name, target)
+    register.namespace("torch", TORCH, bare=True)
+    register.namespace("torchmetrics", TORCHMETRICS)
+
+
+@hookimpl
+def flambe_register_codecs(register: Register) -> None:
+    register("torch", "flambe_torch.codec:TorchCodec", needs="torch")
+
+
+@hookimpl
+def flambe_register_frameworks(register: Register) -> None:
+    register("torch", "flambe_torch.frameworks:TorchFramework", needs="torch")
+
+
+@hookimpl
+def flambe_register_sinks(register: Register) -> None:
+    register("tensorboard", "flambe_torch.tensorboard:TensorBoard", help="event files for TensorBoard")
