@@ -55,6 +55,9 @@ class MetricSink(Protocol):
     def write(self, stage: str, variant: str, records: Sequence[Record]) -> None:
         """Take what a trial logged, in order."""
 
+    def restart(self, stage: str, variant: str, records: Sequence[Record]) -> None:
+        """Forget what this trial logged, but for `records`: it goes on from an earlier step."""
+
     def close(self) -> None:
         """End the run: everything taken so far must be visible to a reader."""
 

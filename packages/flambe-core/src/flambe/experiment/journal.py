@@ -1,7 +1,7 @@
 """The journal of a run: one line for each event, appended, checksummed, the truth that resume reads.
 
 A line is a JSON object whose last key is `crc`, the CRC-32 of everything before it. A last line that
-was cut short by a kill is dropped; damage anywhere else is an error, never guessed over.
+was cut short by a kill is no line yet; damage anywhere else is an error, never guessed over.
 """
 
 from __future__ import annotations
@@ -53,10 +53,12 @@ class Journal:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
+        self.last_time = 0.0
 
     def write(self, event: str, *, durable: bool = False, **values: Any) -> None:
         """Append one event. With `durable` it is on the disk, not only with the system, on return."""
-        line = encode({"event": event, "time": round(time.time(), 3), **values})
+        self.last_time = round(time.time(), 3)
+        line = encode({"event": event, "time": self.last_time, **values})
         self._storage.append(JOURNAL, line, durable=durable)
 
     def flush(self) -> None:
@@ -65,33 +67,30 @@ class Journal:
 
 
 def encode(values: dict[str, Any]) -> bytes:
-    """One line of the journal, newline included."""
-    text = json.dumps(values, ensure_ascii=False, allow_nan=False, default=_plain, separators=(", ", ": "))
-    body = text[:-1].encode()
-    return body + b', "crc": "%08x"}\n' % zlib.crc32(body)
+    """One line of the journal."""
+    body = json.dumps(values, ensure_ascii=True, allow_nan=False, default=_plain)[:-1].encode()
+    return b'%s, "crc": "%08x"}\n' % (body, zlib.crc32(body))
+
+
+def whole_lines(data: bytes) -> list[bytes]:
+    """The lines of a file that is appended to; a last one that a kill cut short is left out."""
+    return data.split(b"\n")[:-1]
 
 
 def decode(data: bytes, *, name: str = JOURNAL) -> Iterator[dict[str, Any]]:
-    """The events of a journal.
+    """The events that the whole lines of a journal hold.
 
     Raises:
-        JournalError: for a damaged line that is not the last, unfinished one.
+        JournalError: a line is damaged.
     """
-    lines = data.split(b"\n")
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(whole_lines(data), 1):
         values = _decode_line(line)
-        if values is not None:
-            yield values
-        elif line and number < len(lines):
+        if values is None:
             raise JournalError(
                 f"{name}:{number}: this line is damaged (its checksum does not fit); "
                 "restore the file from a copy, or start over with --force"
             )
-
-
-def unfinished(data: bytes) -> int:
-    """How many bytes at the end belong to a line that was never finished."""
-    return len(data) - (data.rfind(b"\n") + 1)
+        yield values
 
 
 def records(events: Iterable[dict[str, Any]]) -> dict[TrialKey, TrialRecord]:

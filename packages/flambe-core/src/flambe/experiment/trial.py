@@ -6,12 +6,13 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal
 
 from flambe.build.builder import Builder, Surroundings, add_note
 from flambe.build.links import follow
 from flambe.errors import FlambeError, LinkError
 from flambe.executors.protocol import (
+    Channel,
     Event,
     Failed,
     Finished,
@@ -34,20 +35,6 @@ Values = Mapping[LinkPath, Any]
 
 CHECKPOINT_SHARE = 0.1
 """Checkpoints may take at most this share of a trial's time, so quick steps are not stored one by one."""
-
-
-class Channel(Protocol):
-    """How a running trial talks to the executor that runs it."""
-
-    def emit(self, event: Event) -> None: ...
-
-    def stop_requested(self) -> bool: ...
-
-    def interrupt_requested(self) -> bool: ...
-
-    def load(self, handle: Handle) -> Values: ...
-
-    def share(self, values: Values) -> Handle: ...
 
 
 class Trial:
@@ -122,7 +109,7 @@ class Trial:
         self._folder.write_checkpoint(self._stage, step=self.step_count, extra={"random": random})
 
     def save(self) -> None:
-        """Store the finished object for people and for later runs; its checkpoints are dropped."""
+        """Store the finished object for people and for later runs."""
         self._folder.write_finished(self._stage)
 
     def exports(self) -> dict[LinkPath, Any]:
@@ -187,7 +174,7 @@ class _Run:
                 ending = self._live()
             self._hand_on()
             self._channel.emit(ending)
-        except Exception as error:  # the border to user code: whatever it raised belongs to this trial
+        except Exception as error:  # noqa: BLE001 - the border to user code: whatever it raised belongs to this trial
             self._hand_on()
             add_note(error, f"in stage {self._task.key.stage}, variant {self._task.key.variant}")
             self._channel.emit(Failed(self._task.key, one_line(error), whole_story(error)))
@@ -202,7 +189,7 @@ class _Run:
         if task.restore == "finished":
             return Finished(task.key, step, None, trial.lower_is_better, self._share())
         self._stored_at = time.monotonic()
-        status = "done"
+        status: Literal["done", "stopped"] = "done"
         while self._step():
             if self._channel.interrupt_requested():
                 return self._leave()
@@ -212,7 +199,12 @@ class _Run:
         metric = trial.metric()
         trial.save()
         return Finished(
-            task.key, trial.step_count, metric, trial.lower_is_better, self._share(), "done" if status == "done" else "stopped"
+            task.key,
+            trial.step_count,
+            metric,
+            trial.lower_is_better,
+            self._share(),
+            "done" if status == "done" else "stopped",
         )
 
     def _step(self) -> bool:

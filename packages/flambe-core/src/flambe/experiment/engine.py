@@ -1,0 +1,459 @@
+"""What runs next: from variants to trials, from events to the run's folder, until nothing is left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from flambe.errors import ReduceError
+from flambe.executors.protocol import (
+    Event,
+    Executor,
+    Failed,
+    Finished,
+    Handle,
+    Left,
+    Logged,
+    Setting,
+    Started,
+    Stepped,
+    TrialKey,
+    TrialTask,
+)
+from flambe.experiment.fingerprint import fingerprint, trial_seed
+from flambe.experiment.journal import TrialRecord
+from flambe.experiment.run_folder import RunFolder, folder_of
+from flambe.experiment.settings import Settings
+from flambe.experiment.stage_run import StageRun, upstream_keys
+from flambe.log import MetricSink, Record
+from flambe.variants.reduce import Result, best
+from flambe.variants.variant import Variant, choice_values
+
+_TICK_S = 0.2
+
+Restore = Literal["fresh", "checkpoint", "finished"]
+Change = Literal["expanded", "started", "stepped", "ended", "failed"]
+
+
+@dataclass(frozen=True)
+class Update:
+    """Something a display may want to show: what happened to which trial."""
+
+    change: Change
+    stage: str
+    record: TrialRecord | None = None
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What the engine works on; made by `Experiment`."""
+
+    settings: Settings
+    stages: Mapping[str, StageRun]
+    executor: Executor
+    setting: Setting
+    folder: RunFolder
+    earlier: Mapping[TrialKey, TrialRecord]
+    versions: Mapping[str, Mapping[str, str]]
+    resources_of: Mapping[str, Mapping[str, str]]
+    devices_of: Mapping[str, Mapping[str, float]]
+    threads_of: Mapping[str, int]
+    sinks: Sequence[MetricSink] = ()
+    keep: frozenset[str] = frozenset()
+    observe: Callable[[Update], None] = lambda update: None
+
+
+class Engine:
+    """Drives one run. `records` tells what became of every trial, `problems` what went wrong beside them."""
+
+    def __init__(self, ingredients: Ingredients) -> None:
+        self._in = ingredients
+        self._stages = ingredients.stages
+        self.records: dict[TrialKey, TrialRecord] = {}
+        self.reused: set[TrialKey] = set()
+        self.problems: list[str] = []
+        self.interrupted = False
+        self._variants: dict[TrialKey, Variant] = {}
+        self._waits: dict[TrialKey, int] = {}
+        self._dependants: dict[TrialKey, list[TrialKey]] = {}
+        self._handles: dict[TrialKey, Handle] = {}
+        self._loading: dict[TrialKey, list[TrialKey]] = {}
+        self._active: set[TrialKey] = set()
+        self._failures: Counter[TrialKey] = Counter()
+        self._stopping = False
+
+    # -- the loop -----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run until every trial that can run has ended, or an interrupt has been carried out."""
+        self._expand()
+        while self._active:
+            self._in.executor.wait(0.5, self.handle)
+            self._in.folder.journal.flush()
+
+    def interrupt(self) -> None:
+        """Let running trials write a checkpoint and leave, and start no more."""
+        if not self._stopping:
+            self._stopping = self.interrupted = True
+            self._in.executor.interrupt()
+
+    def handle(self, event: Event) -> None:
+        """Take in what an executor reports."""
+        match event:
+            case Started(key=key, step=step):
+                self._started(key, step)
+            case Logged(key=key, step=step, records=logged, lines=lines):
+                self._logged(key, step, logged, lines)
+            case Stepped():
+                self._stepped(event)
+            case Finished(key=key) if key in self._loading:
+                self._loaded(key, event.handle)
+            case Finished():
+                self._finished(event)
+            case Left(key=key, step=step):
+                self._left(key, step)
+            case Failed():
+                self._failed(event)
+
+    def _stop_if_asked(self) -> None:
+        if self.interrupted:
+            self._stop()
+
+    def _stop(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._in.executor.interrupt()
+
+    # -- from variants to trials ----------------------------------------------------------------------------
+
+    def _expand(self) -> None:
+        """Makes the trials of every stage whose upstream variants are known."""
+        for stage in self._stages.values():
+            if stage.variants is None and all(self._stages[name].settled for name in stage.space.needs):
+                self._add_trials(stage)
+            self._choose(stage)
+
+    def _add_trials(self, stage: StageRun) -> None:
+        upstream = {name: self._stages[name].flowing() for name in stage.space.needs}
+        stage.variants = {variant.id: variant for variant in stage.space.expand(upstream)}
+        stage.open = set(stage.variants)
+        self._in.observe(Update("expanded", stage.name))
+        for variant in stage.variants.values():
+            self._add_trial(stage, variant)
+        for name in stage.space.needs:
+            self._release_unused(self._stages[name])
+
+    def _add_trial(self, stage: StageRun, variant: Variant) -> None:
+        key = TrialKey(stage.name, variant.id)
+        self._variants[key] = variant
+        record = self._record(stage, variant, key)
+        self.records[key] = record
+        if record.ended_well:
+            self.reused.add(key)
+            self._ended(key)
+            return
+        waits = 0
+        for upstream in upstream_keys(variant):
+            if not self.records[upstream].ended_well:
+                waits += 1
+                if upstream not in self._active and upstream not in self._waits:
+                    record.error = _blocked(upstream)
+            self._dependants.setdefault(upstream, []).append(key)
+        self._waits[key] = waits
+        if record.error is not None and record.status == "pending" and waits:
+            self._block(key, record.error)
+        elif not waits:
+            self._ready(key)
+
+    def _record(self, stage: StageRun, variant: Variant, key: TrialKey) -> TrialRecord:
+        """What is known of the trial: what an earlier run left if it still fits, else a new start."""
+        seed = trial_seed(self._in.settings.seed, stage.name, variant.id)
+        mark = fingerprint(
+            stage.space.resolve(variant),
+            seed=seed,
+            upstream={
+                name: self.records[TrialKey(name, up.id)].fingerprint for name, up in variant.upstream.items()
+            },
+            resources=self._in.resources_of[stage.name],
+            versions=self._in.versions[stage.name],
+        )
+        earlier = self._in.earlier.get(key)
+        kept = earlier is not None and earlier.ended_well and stage.name in self._in.keep
+        if earlier is not None and (earlier.fingerprint == mark or kept):
+            if not earlier.ended_well:
+                earlier.error = None
+                earlier.status = "pending" if earlier.started is None else "paused"
+            return earlier
+        record = TrialRecord(
+            key,
+            fingerprint=mark,
+            seed=seed,
+            upstream={name: up.id for name, up in variant.upstream.items()},
+            choices=choice_values(variant),
+        )
+        if earlier is not None:
+            self._in.folder.storage.remove(folder_of(key))
+        self._in.folder.journal.write(
+            "trial",
+            stage=key.stage,
+            variant=key.variant,
+            fingerprint=mark,
+            seed=seed,
+            upstream=record.upstream,
+            choices=record.choices,
+        )
+        return record
+
+    def _ready(self, key: TrialKey) -> None:
+        """All upstream trials have ended well: get their values, then go."""
+        if self._stopping:
+            return
+        missing = [up for up in upstream_keys(self._variants[key]) if not self._has_values(up)]
+        if not missing:
+            self._submit(key)
+            return
+        self._waits[key] = len(missing)
+        for upstream in missing:
+            waiting = self._loading.get(upstream)
+            if waiting is None:
+                self._loading[upstream] = [key]
+                self._load(upstream)
+            else:
+                waiting.append(key)
+
+    def _has_values(self, key: TrialKey) -> bool:
+        return key in self._handles or not self._stages[key.stage].exports
+
+    def _load(self, key: TrialKey) -> None:
+        """Brings a finished trial of an earlier run back, for what later trials link to."""
+        missing = [up for up in upstream_keys(self._variants[key]) if not self._has_values(up)]
+        self._waits[key] = len(missing)
+        for upstream in missing:
+            waiting = self._loading.setdefault(upstream, [])
+            waiting.append(key)
+            if len(waiting) == 1:
+                self._load(upstream)
+        if not missing:
+            self._submit(key, restore="finished")
+
+    def _submit(self, key: TrialKey, restore: Restore | None = None) -> None:
+        variant, record, stage = self._variants[key], self.records[key], self._stages[key.stage]
+        self._active.add(key)
+        self._in.executor.submit(
+            TrialTask(
+                key=key,
+                node=stage.space.resolve(variant),
+                exports=stage.exports,
+                imports={up.stage: self._handles.get(up) for up in upstream_keys(variant)},
+                seed=record.seed,
+                devices=self._in.devices_of[key.stage],
+                threads=self._in.threads_of[key.stage],
+                folder=self._in.folder.storage.join(folder_of(key)),
+                fingerprint=record.fingerprint,
+                upstream=record.upstream,
+                restore=restore or ("fresh" if record.status == "pending" else "checkpoint"),
+                attempt=record.attempts,
+            )
+        )
+
+    # -- from events to records -----------------------------------------------------------------------------
+
+    def _started(self, key: TrialKey, step: int) -> None:
+        if key in self._loading:
+            return
+        record = self.records[key]
+        record.status, record.step = "running", step
+        if record.attempts or key in self._in.earlier:
+            kept = self._in.folder.rewind(key, step)
+            for sink in self._in.sinks:
+                sink.restart(key.stage, key.variant, kept)
+        record.attempts += 1
+        self._note("started", key, step=step)
+        record.started = record.started or self._in.folder.journal.last_time
+        self._in.folder.write_trial(record)
+        self._in.observe(Update("started", key.stage, record))
+
+    def _logged(self, key: TrialKey, step: int, logged: Sequence[Record], lines: Sequence[str]) -> None:
+        if key in self._loading:
+            return
+        self._in.folder.add_metrics(key, step, logged)
+        self._in.folder.add_lines(key, lines)
+        if logged:
+            for sink in self._in.sinks:
+                sink.write(key.stage, key.variant, logged)
+
+    def _stepped(self, event: Stepped) -> None:
+        record = self.records[event.key]
+        record.step, record.metric = event.step, event.metric
+        record.seconds += event.seconds
+        if event.checkpoint:
+            record.checkpoint = event.step
+        self._note(
+            "step",
+            event.key,
+            step=event.step,
+            metric=event.metric,
+            checkpoint=event.checkpoint,
+            seconds=round(event.seconds, 6),
+        )
+        self._in.observe(Update("stepped", event.key.stage, record))
+
+    def _finished(self, event: Finished) -> None:
+        key, record = event.key, self.records[event.key]
+        self._active.discard(key)
+        record.status, record.metric, record.step = event.status, event.metric, event.step
+        record.lower_is_better, record.error = event.lower_is_better, None
+        self._note(
+            "finished",
+            key,
+            durable=True,
+            status=record.status,
+            metric=record.metric,
+            step=record.step,
+            lower_is_better=record.lower_is_better,
+        )
+        record.ended = self._in.folder.journal.last_time
+        if event.handle is not None:
+            self._handles[key] = event.handle
+        self._in.folder.drop_checkpoints(key)
+        self._in.folder.write_trial(record)
+        self._in.observe(Update("ended", key.stage, record))
+        self._ended(key)
+        self._expand()
+
+    def _loaded(self, key: TrialKey, handle: Handle) -> None:
+        self._active.discard(key)
+        self._handles[key] = handle
+        for waiting in self._loading.pop(key):
+            self._waits[waiting] -= 1
+            if not self._waits[waiting]:
+                if waiting in self._loading:
+                    self._submit(waiting, restore="finished")
+                elif not self._stopping:
+                    self._submit(waiting)
+
+    def _left(self, key: TrialKey, step: int | None) -> None:
+        self._active.discard(key)
+        record = self.records[key]
+        if record.ended_well or step is None:
+            return
+        record.status, record.step, record.checkpoint = "paused", step, step
+        self._note("left", key, durable=True, step=step)
+        self._in.folder.write_trial(record)
+        self._in.observe(Update("ended", key.stage, record))
+
+    def _failed(self, event: Failed) -> None:
+        key = event.key
+        self._active.discard(key)
+        if key in self._loading:
+            for waiting in self._loading.pop(key):
+                self._give_up(waiting, f"{key.stage}/{key.variant} could not be loaded: {event.error}")
+            self.problems.append(f"{key.stage}/{key.variant} could not be loaded: {event.error}")
+            return
+        self._in.folder.add_lines(key, event.traceback.splitlines())
+        self._failures[key] += 1
+        if self._failures[key] <= self._in.settings.max_failures and not self._stopping:
+            self._note("retry", key, error=event.error)
+            self._submit(key, restore="checkpoint")
+            return
+        self._note("failed", key, durable=True, error=event.error, traceback=event.traceback)
+        self._give_up(key, event.error)
+        if self._in.settings.stop_on_failure:
+            self._stop()
+        self._expand()
+
+    # -- endings --------------------------------------------------------------------------------------------
+
+    def _give_up(self, key: TrialKey, error: str) -> None:
+        record = self.records[key]
+        record.status, record.error = "failed", error
+        record.ended = self._in.folder.journal.last_time
+        self._in.folder.write_trial(record)
+        self._in.observe(Update("failed", key.stage, record))
+        self._stages[key.stage].open.discard(key.variant)
+        self._block_dependants(key)
+
+    def _block(self, key: TrialKey, error: str) -> None:
+        """A trial that cannot run because one before it failed stays pending; a resume tries it again."""
+        record = self.records[key]
+        record.error = error
+        self._stages[key.stage].open.discard(key.variant)
+        self._block_dependants(key)
+
+    def _block_dependants(self, key: TrialKey) -> None:
+        for dependant in self._dependants.get(key, ()):
+            self._block(dependant, _blocked(key))
+
+    def _ended(self, key: TrialKey) -> None:
+        stage = self._stages[key.stage]
+        stage.open.discard(key.variant)
+        for dependant in self._dependants.get(key, ()):
+            if self.records[dependant].ended_well:
+                continue
+            self._waits[dependant] -= 1
+            if not self._waits[dependant]:
+                self._ready(dependant)
+        self._choose(stage)
+        for upstream in upstream_keys(self._variants[key]):
+            self._release_if_unused(upstream)
+        self._release_if_unused(key)
+
+    def _choose(self, stage: StageRun) -> None:
+        """Picks the variants that flow on, once a reduced stage has ended."""
+        if stage.reduce is None or stage.chosen is not None or not stage.ended or self._stopping:
+            return
+        assert stage.variants is not None
+        results = [self._result(stage, variant) for variant in stage.variants.values()]
+        try:
+            stage.chosen = best(results, stage.reduce, stage=stage.name)
+        except ReduceError as error:
+            if str(error) not in self.problems:
+                self.problems.append(str(error))
+            return
+        self._in.folder.journal.write(
+            "reduced", stage=stage.name, kept=[variant.id for variant in stage.chosen]
+        )
+        self._release_unused(stage)
+
+    def _result(self, stage: StageRun, variant: Variant) -> Result:
+        record = self.records[TrialKey(stage.name, variant.id)]
+        return Result(variant, record.metric, record.ended_well, record.lower_is_better)
+
+    def _release_unused(self, stage: StageRun) -> None:
+        for variant in stage.variants or ():
+            self._release_if_unused(TrialKey(stage.name, variant))
+
+    def _release_if_unused(self, key: TrialKey) -> None:
+        """Frees a trial's linked values once no later trial can ask for them."""
+        if key not in self._handles:
+            return
+        stage = self._stages[key.stage]
+        out = stage.chosen is not None and all(variant.id != key.variant for variant in stage.chosen)
+        if not out:
+            if any(self._stages[name].variants is None for name in stage.consumers):
+                return
+            if any(self._needs_values(dependant) for dependant in self._dependants.get(key, ())):
+                return
+        self._in.executor.release(self._handles.pop(key))
+
+    def _needs_values(self, key: TrialKey) -> bool:
+        record = self.records[key]
+        return (
+            not record.ended_well
+            and record.status != "failed"
+            and key.variant in self._stages[key.stage].open
+        )
+
+    def _note(self, event: str, key: TrialKey, *, durable: bool = False, **values: Any) -> None:
+        self._in.folder.journal.write(event, durable=durable, stage=key.stage, variant=key.variant, **values)
+
+
+def counts(stage: str, records: Iterable[TrialRecord]) -> Counter[str]:
+    """How many trials of `stage` have each status."""
+    return Counter(record.status for record in records if record.key.stage == stage)
+
+
+def _blocked(key: TrialKey) -> str:
+    return f"not run: {key.stage}/{key.variant}, which it links to, has not ended well"

@@ -1,0 +1,80 @@
+"""One stage of a run: its variants once they are known, and who waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from flambe.executors.protocol import TrialKey
+from flambe.language import nodes
+from flambe.language.links import LinkPath
+from flambe.language.nodes import Node
+from flambe.language.walk import walk
+from flambe.variants.space import StageSpace
+from flambe.variants.variant import Variant
+
+
+@dataclass
+class StageRun:
+    """A stage while it runs.
+
+    Attributes:
+        exports: What later stages link to.
+        consumers: The later stages that link to this one.
+        variants: Its variants by id; None until everything that decides them is known.
+        open: The variants that have not ended yet.
+        chosen: After a `reduce`, the variants that flow on.
+    """
+
+    name: str
+    space: StageSpace
+    exports: tuple[LinkPath, ...]
+    consumers: tuple[str, ...]
+    reduce: int | None = None
+    variants: dict[str, Variant] | None = None
+    open: set[str] = field(default_factory=set)
+    chosen: list[Variant] | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.variants is not None and not self.open
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known which of its variants flow on."""
+        return self.variants is not None if self.reduce is None else self.chosen is not None
+
+    def flowing(self) -> list[Variant]:
+        """The variants that later stages see."""
+        assert self.variants is not None
+        return list(self.variants.values()) if self.chosen is None else self.chosen
+
+
+def stage_runs(
+    pipeline: Mapping[str, Node], spaces: Mapping[str, StageSpace], reduce: Mapping[str, int]
+) -> dict[str, StageRun]:
+    """The stages in order, each knowing what later stages link to."""
+    made = {}
+    for name, space in spaces.items():
+        later = {stage: node for stage, node in pipeline.items() if stage != name}
+        exports = {path for node in later.values() for path in links_to(name, node)}
+        made[name] = StageRun(
+            name,
+            space,
+            exports=tuple(sorted(exports, key=str)),
+            consumers=tuple(stage for stage, other in spaces.items() if name in other.needs),
+            reduce=reduce.get(name),
+        )
+    return made
+
+
+def links_to(stage: str, node: Node) -> Iterator[LinkPath]:
+    """What `node` needs of `stage`; of a method to be called, the object that has it."""
+    for _, found in walk(node):
+        if isinstance(found, nodes.Link) and found.path.root == stage:
+            yield LinkPath(stage, found.path.steps[:-1]) if found.call else found.path
+
+
+def upstream_keys(variant: Variant) -> Iterable[TrialKey]:
+    """The trials that `variant` takes values from."""
+    return (TrialKey(stage, upstream.id) for stage, upstream in variant.upstream.items())
