@@ -1,0 +1,56 @@
+"""`reduce: {stage: k}`: only the k best variants of a stage flow on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from flambe.errors import ReduceError
+from flambe.variants.variant import Variant
+
+
+class Result(NamedTuple):
+    """How a variant ended. `metric` is None where the stage has none; `ok` is False where it failed."""
+
+    variant: Variant
+    metric: float | None
+    ok: bool
+    lower_is_better: bool
+
+
+def best(results: Iterable[tuple[Variant, float | None, bool, bool]], k: int, *, stage: str) -> list[Variant]:
+    """The `k` best variants, best first; equal metrics are ordered by variant id.
+
+    Raises:
+        ReduceError: Fewer than `k` finished with a metric, or they disagree on what is better.
+    """
+    everything = [Result(*result) for result in results]
+    ranked = [result for result in everything if result.ok and _is_number(result.metric)]
+    if len(ranked) < k:
+        raise ReduceError(_too_few(everything, len(ranked), k, stage))
+    if len({result.lower_is_better for result in ranked}) > 1:
+        raise ReduceError(f"reduce: the variants of {stage} disagree on whether a lower metric is better")
+    ranked.sort(key=_rank)
+    return [result.variant for result in ranked[:k]]
+
+
+def _is_number(metric: float | None) -> bool:
+    return metric is not None and not math.isnan(metric)
+
+
+def _rank(result: Result) -> tuple[float, str]:
+    assert result.metric is not None
+    return (result.metric if result.lower_is_better else -result.metric), result.variant.id
+
+
+def _too_few(results: list[Result], ranked: int, k: int, stage: str) -> str:
+    failed = sum(not result.ok for result in results)
+    without = sum(result.ok and result.metric is None for result in results)
+    reasons = [(failed, "failed"), (without, "without a metric")]
+    reasons.append((len(results) - ranked - failed - without, "with a metric that is not a number"))
+    why = ", ".join(f"{count} {reason}" for count, reason in reasons if count)
+    return (
+        f"reduce: {stage} keeps {k} variant{'s' * (k != 1)}, but only {ranked} of {len(results)} "
+        f"finished with a metric{f' ({why})' if why else ''}"
+    )
