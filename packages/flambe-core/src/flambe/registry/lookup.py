@@ -1,0 +1,244 @@
+"""The order in which a tag is looked up, the way back, and what is said when nothing has a name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+from flambe.errors import PluginError, UnknownTagError
+from flambe.registry.catalogue import Catalogue
+from flambe.registry.namespaces import BrokenNamespaceError, HeaderModules, Namespaces, add_note, is_inside
+from flambe.registry.plugins import PluginRecord, Registration
+from flambe.registry.suggestions import did_you_mean, nearest, package_for
+from flambe.registry.targets import (
+    Provider,
+    Reached,
+    Target,
+    UnreachableError,
+    factories,
+    is_buildable,
+    public_names,
+    reach,
+    reach_inside,
+)
+
+
+class Lookup:
+    """Finds targets for tags, and tags for targets."""
+
+    def __init__(
+        self,
+        records: Sequence[PluginRecord],
+        catalogue: Catalogue,
+        namespaces: Namespaces,
+        header: HeaderModules,
+    ) -> None:
+        self._records = records
+        self._catalogue = catalogue
+        self._namespaces = namespaces
+        self._header = header
+
+    def find(self, tag: str) -> Target:
+        """What `tag` stands for; raises as `Registry.resolve` says."""
+        if ":" in tag:
+            return self._imported(tag)
+        names = tag.split(".")
+        if not all(name.isidentifier() for name in names):
+            raise UnknownTagError(f"{tag!r} is not a tag; expected !Name, !ns.Name or !module.path:Name")
+        if len(names) > 1 and names[0] in self._header.aliases:
+            return self._in_header(tag, names)
+        found = self._registered(tag, names) or self._in_namespace(tag, names) or self._qualified(tag, names)
+        return found or self._bare(tag, names)
+
+    def known(self) -> Iterator[str]:
+        """Every tag that is known without importing anything more, each once."""
+        seen = dict.fromkeys(self._catalogue.tag_names())
+        seen |= dict.fromkeys(self._namespaces.known_names())
+        seen |= dict.fromkeys(self._header.known_names())
+        yield from seen
+
+    def tag_of(self, value: Callable[..., Any]) -> str | None:
+        """The first of the candidates that stands for `value`; None if no config can reach it."""
+        return next((tag for tag in self._candidates(value) if self._stands_for(tag, value)), None)
+
+    def _registered(self, tag: str, names: Sequence[str]) -> Target | None:
+        for count in range(len(names), 0, -1):
+            registration = self._catalogue.tag(".".join(names[:count]))
+            if registration is not None:
+                return _inside(tag, registration, names[count:])
+        return None
+
+    def _in_namespace(self, tag: str, names: Sequence[str]) -> Target | None:
+        for count in range(len(names) - 1, 0, -1):
+            found = self._namespaces.find(".".join(names[:count]), names[count:])
+            if found is not None:
+                (value, factory), namespace = found
+                return Target(tag, value, factory, namespace.provider)
+        return None
+
+    def _qualified(self, tag: str, names: Sequence[str]) -> Target | None:
+        if len(names) == 1:
+            return None
+        registration = self._catalogue.qualified_tag(names[0], names[1])
+        return None if registration is None else _inside(tag, registration, names[2:])
+
+    def _bare(self, tag: str, names: Sequence[str]) -> Target:
+        broken: BrokenNamespaceError | None = None
+        components = self._header.components(names[0])
+        try:
+            found = self._namespaces.find_bare(names, rivals=bool(components))
+        except BrokenNamespaceError as error:
+            found, broken = None, error
+        if found is not None:
+            (value, factory), namespace = found
+            return Target(tag, value, factory, namespace.provider)
+        if components:
+            return self._component(tag, names, components)
+        raise self._unknown(tag, broken) from broken
+
+    def _component(self, tag: str, names: Sequence[str], components: Sequence[type]) -> Target:
+        if len(components) > 1:
+            modules = " and in ".join(repr(cls.__module__) for cls in components)
+            raise PluginError(
+                f"component {names[0]!r} is defined in {modules}; write {self._forms(components)}"
+            )
+        cls = components[0]
+        try:
+            value, factory = reach_inside(cls, names[1:])
+        except UnreachableError as error:
+            raise _no_factory(tag, cls, error) from None
+        return Target(tag, value, factory, self._provider_of(cls.__module__))
+
+    def _in_header(self, tag: str, names: Sequence[str]) -> Target:
+        module = self._header.module(names[0])
+        known = [f"{names[0]}.{name}" for name in public_names(module)]
+        value, factory = _reach(tag, module, names[1:], known)
+        return Target(tag, value, factory, self._provider_of(module.__name__))
+
+    def _imported(self, tag: str) -> Target:
+        path, _, qualified_name = tag.partition(":")
+        names = qualified_name.split(".")
+        if not all(name.isidentifier() for name in [*path.split("."), *names]):
+            raise UnknownTagError(f"{tag!r} is not a tag; expected !module.path:Name")
+        module = _import(tag, path)
+        if is_private_here(module, names[0]):
+            value, factory = reach_inside(vars(module)[names[0]], names[1:])
+        else:
+            known = [f"{path}:{name}" for name in public_names(module)]
+            value, factory = _reach(tag, module, names, known)
+        return Target(tag, value, factory, self._provider_of(path))
+
+    def _provider_of(self, module: str) -> Provider:
+        top = module.partition(".")[0]
+        for registration in self._catalogue.everything():
+            if is_inside(registration.target.partition(":")[0], top):
+                return registration.provider
+        return Provider(*_installed(top))
+
+    def _forms(self, components: Iterable[type]) -> str:
+        return " or ".join(f"!{self._written(cls)}" for cls in components)
+
+    def _written(self, cls: type) -> str:
+        aliases = self._header.holding(cls, cls.__qualname__)
+        return next(
+            (f"{alias}.{cls.__qualname__}" for alias in aliases), f"{cls.__module__}:{cls.__qualname__}"
+        )
+
+    def _candidates(self, value: Callable[..., Any]) -> Iterator[str]:
+        name = getattr(value, "__name__", "")
+        qualified_name = getattr(value, "__qualname__", "")
+        for tag, registration in self._catalogue.tags():
+            if registration.target.rpartition(":")[2] == qualified_name and registration.is_imported():
+                yield tag
+        for prefix in self._namespaces.holding(value, name):
+            yield f"{prefix}.{name}"
+        for alias in self._header.holding(value, qualified_name):
+            yield f"{alias}.{qualified_name}"
+        yield f"{getattr(value, '__module__', '')}:{qualified_name}"
+
+    def _stands_for(self, tag: str, value: object) -> bool:
+        try:
+            return self.find(tag).callable == value
+        except (PluginError, UnreachableError):
+            return False
+
+    def _unknown(self, tag: str, broken: BrokenNamespaceError | None) -> UnknownTagError:
+        prefix, dot, _ = tag.rpartition(".")
+        known = list(self.known())
+        if dot and prefix in self._namespaces.prefixes():
+            known += [f"{prefix}.{name}" for name in self._namespaces.names(prefix)]
+        message = f"unknown tag {tag!r}{did_you_mean(nearest(tag, known))}"
+        package = package_for(tag)
+        if package and package not in {record.distribution for record in self._records}:
+            message += f"; it comes with {package}: `pip install {package}`"
+        if broken is not None:
+            message += f"; {broken}"
+        return UnknownTagError(message + failed_plugins(self._records))
+
+
+def failed_plugins(records: Iterable[PluginRecord]) -> str:
+    """What to add to a message about a missing name: the plugins that might have had it."""
+    return "".join(
+        f"; plugin {record}, which may have it, could not be loaded: {record.error}"
+        for record in records
+        if record.error
+    )
+
+
+def is_private_here(module: ModuleType, name: str) -> bool:
+    """Whether `name` is a class or function with a private name that the module itself defines."""
+    if not name.startswith("_") or name.startswith("__"):
+        return False
+    value = vars(module).get(name)
+    return is_buildable(value) and getattr(value, "__module__", None) == module.__name__
+
+
+def _inside(tag: str, registration: Registration, names: Sequence[str]) -> Target:
+    value = registration.load()
+    if not is_buildable(value):
+        raise PluginError(
+            f"tag {tag!r} of {registration.provider}: {registration.target!r} is no class or function"
+        )
+    try:
+        return Target(tag, *reach_inside(value, names), registration.provider)
+    except UnreachableError as error:
+        raise _no_factory(tag, value, error) from None
+
+
+def _no_factory(tag: str, value: object, error: UnreachableError) -> UnknownTagError:
+    stem, _, name = tag.rpartition(".")
+    known = [f"{stem}.{factory}" for factory in factories(value)] if isinstance(value, type) else []
+    return UnknownTagError(f"unknown tag {tag!r}: {error}{did_you_mean(nearest(f'{stem}.{name}', known))}")
+
+
+def _reach(tag: str, module: ModuleType, names: Sequence[str], known: Iterable[str]) -> Reached:
+    try:
+        return reach(module, names)
+    except UnreachableError as error:
+        raise UnknownTagError(f"unknown tag {tag!r}: {error}{did_you_mean(nearest(tag, known))}") from None
+
+
+def _import(tag: str, module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not is_inside(module, error.name or ""):
+            add_note(error, f"while importing {module!r} for the tag {tag!r}")
+            raise
+        raise UnknownTagError(f"unknown tag {tag!r}: there is no module {error.name!r}") from None
+    except Exception as error:
+        add_note(error, f"while importing {module!r} for the tag {tag!r}")
+        raise
+
+
+def _installed(top: str) -> tuple[str, str]:
+    from importlib import metadata
+
+    try:
+        found = metadata.distribution(top)
+    except (metadata.PackageNotFoundError, ValueError):
+        return top, str(getattr(sys.modules.get(top), "__version__", ""))
+    return found.metadata["Name"], found.version

@@ -1,0 +1,29 @@
+"""A look into a package's source without importing it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+
+def may_define(module: str, name: str) -> bool:
+    """Whether `module` may have `name`: it has it, or the source of its folder or file mentions it.
+
+    True also where the source cannot be found. Imports nothing.
+    """
+    if module in sys.modules:
+        return hasattr(sys.modules[module], name)
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return True
+    if spec is None:
+        return False
+    folders = [Path(folder).joinpath(*rest) for folder in spec.submodule_search_locations or ()]
+    files = [file for folder in folders for file in (*folder.rglob("*.py"), folder.with_suffix(".py"))]
+    texts = [file.read_bytes() for file in files if file.is_file()]
+    word = re.compile(rb"\b" + name.encode() + rb"\b")
+    return not texts or any(word.search(text) for text in texts)

@@ -1,0 +1,49 @@
+"""What to suggest for a name that nothing has: the nearest known names, and packages that would bring it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_BY_PREFIX = {
+    "tune": "flambe-ray",
+    "ray": "flambe-ray",
+    "torch": "flambe-torch",
+    "cl": "flambe-nlp",
+    "lm": "flambe-nlp",
+    "nlp": "flambe-nlp",
+    "dist": "flambe-distill",
+    "aws": "flambe-aws",
+}
+_BY_NAME = {
+    "flambe-torch": (
+        "Accuracy BaseSampler EmbeddingEncoder Evaluator Model Module RNNEncoder SoftmaxDecoder Trainer"
+        " NLLLoss CrossEntropyLoss MSELoss Linear Adam AdamW SGD"
+    ),
+    "flambe-nlp": "TextField LabelField WordTokenizer CharTokenizer WordVectors",
+    "flambe-ray": "SSHManager HyperBandScheduler OptunaSearch",
+    "flambe-aws": "AWSManager",
+}
+
+
+def package_for(tag: str) -> str | None:
+    """The package of ours that brings `tag`, if it is a known one."""
+    first, dot, _ = tag.partition(".")
+    if dot and first in _BY_PREFIX:
+        return _BY_PREFIX[first]
+    return next((package for package, names in _BY_NAME.items() if first in names.split()), None)
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Up to `count` of the `known` names that look like `name`, the most alike first; case counts little."""
+    by_lower: dict[str, str] = {}
+    for other in known:
+        by_lower.setdefault(other.lower(), other)
+    found = difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=0.7)
+    return [by_lower[lower] for lower in found]
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """`; did you mean 'a' or 'b'?`, or nothing where there is no name."""
+    quoted = [repr(name) for name in names]
+    return f"; did you mean {' or '.join(quoted)}?" if quoted else ""
