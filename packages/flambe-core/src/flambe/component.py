@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
+from flambe.language.links import LinkPath
 from flambe.language.nodes import Build
 
 T = TypeVar("T", bound=type)
@@ -20,11 +21,13 @@ class Origin:
     """How an object was made: what saving writes beside its state.
 
     `arguments` holds the live constructor arguments by name. `node` is the config it was built from,
-    links kept as links; None for an object that Python code made.
+    links kept as links; None for an object that Python code made. `path` is the link that leads to it:
+    its stage, then the steps to it.
     """
 
     arguments: dict[str, Any] = field(default_factory=dict)
     node: Build | None = None
+    path: LinkPath | None = None
 
 
 class Component:

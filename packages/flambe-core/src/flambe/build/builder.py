@@ -13,7 +13,7 @@ from flambe.build.links import follow
 from flambe.component import ORIGIN, Origin, origin_of
 from flambe.errors import FlambeError, LinkError
 from flambe.language import nodes
-from flambe.language.links import Item, LinkPath
+from flambe.language.links import Attribute, Item, LinkPath
 from flambe.language.nodes import Build, Link, Node
 from flambe.language.walk import Path, format_path
 
@@ -129,8 +129,13 @@ class Builder:
                 args = [self._part(argument, 0, path)]
         with located(path, node):
             made = target(*args, **kwargs)
-        _remember(made, node, _by_name(target, args, kwargs))
+        _remember(made, Origin(_by_name(target, args, kwargs), node, self._link_to(path)))
         return made
+
+    def _link_to(self, path: Path) -> LinkPath:
+        """The link that leads to what is built at the config path `path`."""
+        steps = [step for step in path[len(self._path) :] if isinstance(step, (str, int))]
+        return LinkPath(self._stage, tuple(Attribute(s) if isinstance(s, str) else Item(s) for s in steps))
 
     def _linked(self, node: Link, path: Path) -> Any:
         with located(path, node):
@@ -208,16 +213,17 @@ def _by_name(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
         return {**{str(index): arg for index, arg in enumerate(args)}, **kwargs}
 
 
-def _remember(made: Any, node: Build, arguments: dict[str, Any]) -> None:
-    """Notes on the object how it was made; links and secrets stay in the node alone."""
-    if isinstance(made, type) or not hasattr(made, "__dict__"):
+def _remember(made: Any, origin: Origin) -> None:
+    """Notes on the object how it was made; linked objects and secrets stay in the node alone."""
+    if isinstance(made, type) or not hasattr(made, "__dict__") or origin.node is None:
         return
     known = origin_of(made)
     if known is not None and known.node is not None:
         return
-    kept = {name: value for name, value in arguments.items() if _kept(node, name, value)}
+    node = origin.node
+    origin.arguments = {n: value for n, value in origin.arguments.items() if _kept(node, n, value)}
     try:
-        object.__setattr__(made, ORIGIN, Origin(kept, node))
+        object.__setattr__(made, ORIGIN, origin)
     except (AttributeError, TypeError):  # a class without room for it: it cannot be saved by itself
         return
 
