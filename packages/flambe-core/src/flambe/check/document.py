@@ -1,0 +1,152 @@
+"""`check`: everything that is wrong with a document, all at once, without building anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flambe.check.experiment import KEYS, Complaint, Key, Stages, stage_name_fault
+from flambe.check.knowledge import Knowledge
+from flambe.check.links import Scope
+from flambe.check.nearest import did_you_mean
+from flambe.check.objects import ObjectCheck, Outside, Rules
+from flambe.check.ranking import without_metric
+from flambe.check.tags import Tags
+from flambe.errors import FlambeError, Problem
+from flambe.language import nodes
+from flambe.language.nodes import Build, Entry, Node
+from flambe.language.walk import Path, format_path
+
+if TYPE_CHECKING:
+    from flambe.language.read import Document
+    from flambe.registry.registry import Registry
+
+EXPERIMENT = "Experiment"
+_FROM_THE_STAGE = frozenset({"metric", "mode", "max_t", "space"})
+_KEY_RULES = {
+    "resources": Rules(options=False, cluster_paths=True),
+    "search": Rules(options=False, supplied=_FROM_THE_STAGE, ignored=frozenset({"num_samples"})),
+    "schedulers": Rules(options=False, supplied=_FROM_THE_STAGE),
+}
+
+
+def check(
+    document: Document,
+    registry: Registry,
+    secrets: Mapping[str, Mapping[str, str]] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> list[Problem]:
+    """Every problem of `document`, in document order; empty for a config that can be run.
+
+    Nothing is built, but the modules that its tags name are imported. Secrets are only looked up if they
+    are given; `environment` is the process's own unless given.
+    """
+    outside = Outside(os.environ if environment is None else environment, secrets)
+    return _DocumentCheck(document, registry, outside).run()
+
+
+class _DocumentCheck:
+    def __init__(self, document: Document, registry: Registry, outside: Outside) -> None:
+        self._document = document
+        self._outside = outside
+        self._problems: list[Problem] = list(document.problems)
+        self._seen: set[int] = set()
+        self._knowledge = Knowledge(Tags(self._with_header(registry)))
+        self._stages: dict[str, Entry] = {}
+        self._resources: tuple[str, ...] = ()
+
+    def run(self) -> list[Problem]:
+        root = self._document.root
+        keys = root.arguments if isinstance(root, Build) and root.tag == EXPERIMENT else root
+        if isinstance(keys, nodes.Mapping):
+            self._experiment(keys)
+        elif isinstance(root, Build) and root.tag != EXPERIMENT:
+            self._tree(root, (), Rules(options=False))
+        else:
+            self._say("an experiment needs the keys 'name' and 'pipeline'", root)
+        return self._in_order()
+
+    def _with_header(self, registry: Registry) -> Registry:
+        try:
+            return registry.with_header(self._document.header)
+        except FlambeError as error:
+            self._problems.append(Problem(str(error)))
+            return registry
+
+    def _experiment(self, keys: nodes.Mapping) -> None:
+        self._read_names(keys)
+        table = {key.name: key for key in KEYS}
+        for entry in keys.entries:
+            if entry.key not in table:
+                message = f"an experiment has no key {entry.key!r}{did_you_mean(entry.key, table)}"
+                self._add(message, entry, (str(entry.key),))
+        missing = [key.name for key in KEYS if key.required and keys.get(key.name) is None]
+        for name in missing:
+            self._say(f"an experiment needs the key {name!r}", keys)
+        self._pipeline()
+        self._tops(keys, table)
+
+    def _read_names(self, keys: nodes.Mapping) -> None:
+        resources, pipeline = keys.get("resources"), keys.get("pipeline")
+        if isinstance(resources, nodes.Mapping):
+            self._resources = tuple(str(entry.key) for entry in resources.entries)
+            for entry in resources.entries:
+                self._name(entry, ("resources", str(entry.key)))
+        if isinstance(pipeline, nodes.Mapping):
+            for entry in pipeline.entries:
+                self._stages.setdefault(str(entry.key), entry)
+                self._name(entry, ("pipeline", str(entry.key)), self._resources)
+
+    def _name(self, entry: Entry, path: Path, taken: tuple[str, ...] = ()) -> None:
+        fault = stage_name_fault(entry.key, taken)
+        if fault is not None:
+            self._add(fault, entry, path)
+
+    def _pipeline(self) -> None:
+        for name, entry in self._stages.items():
+            self._tree(entry.value, ("pipeline", name), Rules(), stage=name)
+
+    def _tops(self, keys: nodes.Mapping, table: Mapping[str, Key]) -> None:
+        stages = Stages(tuple(self._stages), without_metric(self._stages, self._knowledge))
+        for entry in keys.entries:
+            key = table.get(str(entry.key))
+            if key is None:
+                continue
+            option = isinstance(entry.value, (nodes.Grid, nodes.Draws, nodes.Distribution))
+            self._complain(key.name, () if option else key.judge(entry.value, stages))
+            if key.name != "pipeline":
+                self._tree(entry.value, (key.name,), _KEY_RULES.get(key.name, Rules(options=False)))
+
+    def _complain(self, name: str, complaints: Iterable[Complaint]) -> None:
+        for complaint in complaints:
+            self._say(complaint.message, complaint.node, (name, *complaint.steps))
+
+    def _tree(self, node: Node, path: Path, rules: Rules, stage: str | None = None) -> None:
+        scope = Scope(self._knowledge, self._stages, self._resources, stage)
+        ObjectCheck(scope, self._outside, self._problems.append, self._seen, rules).visit(node, path)
+
+    def _add(self, message: str, entry: Entry, path: Path) -> None:
+        position = entry.position or entry.value.position
+        self._problems.append(Problem(message, position, format_path(path)))
+
+    def _say(self, message: str, node: Node, path: Path = ()) -> None:
+        self._problems.append(Problem(message, node.position, format_path(path)))
+
+    def _in_order(self) -> list[Problem]:
+        lines = self._document.text.splitlines()
+        ordered = sorted(dict.fromkeys(self._problems), key=self._place)
+        return [replace(each, source=self._source(each, lines)) for each in ordered]
+
+    def _place(self, problem: Problem) -> tuple[bool, str, int, int]:
+        at = problem.position
+        if at is None:
+            return False, "", 0, 0
+        return at.file != self._document.file, at.file, at.line, at.column
+
+    def _source(self, problem: Problem, lines: list[str]) -> str | None:
+        at = problem.position
+        if problem.source is not None or at is None or at.file != self._document.file:
+            return problem.source
+        return lines[at.line - 1] if 0 < at.line <= len(lines) else None
