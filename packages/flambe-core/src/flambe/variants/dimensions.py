@@ -52,7 +52,7 @@ class Dimension:
     def settled(self, node: nodes.Scalar, sample: int | None) -> Choice:
         """The choice of a number for a numeric distribution."""
         text = _text(self.path, canonical(node), sample)
-        return Choice(self.key, self.order, self.path, self.parts, node, text, label(node), drawn=True)
+        return Choice(self.node, self.order, self.path, self.parts, node, text, label(node), drawn=True)
 
     def chosen(self, option: int, sample: int | None) -> Choice:
         """The choice of an option; for `choice` as the given sample drew it."""
@@ -61,7 +61,7 @@ class Dimension:
             return choice
         text = f"{choice.text[:-1]}@{sample}\n"
         return Choice(
-            self.key, self.order, self.path, self.parts, choice.node, text, choice.label, drawn=True
+            self.node, self.order, self.path, self.parts, choice.node, text, choice.label, drawn=True
         )
 
 
@@ -122,7 +122,7 @@ class Reader:
             node=node,
             conditions=conditions,
             choices=tuple(
-                Choice(key, order, text, parts, option, _text(text, value), label(option))
+                Choice(node, order, text, parts, option, _text(text, value), label(option))
                 for option, value in zip(options, occurrences(options), strict=True)
             ),
             contents=tuple(

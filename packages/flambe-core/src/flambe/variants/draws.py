@@ -52,8 +52,8 @@ def draw(distribution: nodes.Distribution, *words: object) -> Number:
     raise ValueError(f"!{distribution.name} with {len(arguments)} arguments is no distribution")
 
 
-def settle(distribution: nodes.Distribution, value: object) -> Number:
-    """A number that a search algorithm gave for `distribution`, with the type that a draw would have."""
+def as_drawn(distribution: nodes.Distribution, value: object) -> Number:
+    """A number that a search algorithm chose for `distribution`, with the type that a draw would have."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         # the numbers of numpy and others come with `item`
         item = getattr(value, "item", None)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
 
 from flambe.language import nodes
-from flambe.language.walk import rebuild, walk
+from flambe.language.walk import walk
 from flambe.variants.assignments import Draw, assignments
+from flambe.variants.counting import Ways, count_ways
 from flambe.variants.dimensions import Content, Dimension, Reader, is_option
-from flambe.variants.draws import settle
+from flambe.variants.draws import as_drawn
 from flambe.variants.ids import Ids, Inherited
 from flambe.variants.joins import Joins
-from flambe.variants.variant import Choice, Variant
+from flambe.variants.variant import Choice, Variant, settle
+
+COUNTED_AT_MOST = 1_000_000
+"""How many variants are gone through only to count them."""
 
 
 class StageSpace:
@@ -48,13 +54,27 @@ class StageSpace:
             *(content.needs for d in self.dimensions for content in d.contents)
         )
         self.needs: tuple[str, ...] = tuple(name for name in stages if name in linked)
-        self._keys = {id(dimension.node): dimension.key for dimension in self.dimensions}
         self._open = _holding_options(node)
 
     @property
-    def content(self) -> Content:
-        """What is always there: the outermost dimensions, and the stages linked to outside options."""
-        return self._content
+    def always_needs(self) -> tuple[str, ...]:
+        """The stages that every variant links to; the rest of `needs` are linked to inside options."""
+        return self._in_order(self._content.needs)
+
+    @cached_property
+    def ways(self) -> Ways | None:
+        """How many ways there are to settle the stage's own options, for each set of stages they link to.
+
+        None where only going through them tells.
+        """
+        return count_ways(self._content, self._draw.num_samples)
+
+    @cached_property
+    def own_count(self) -> int:
+        """How many ways there are to settle the stage's own options; counted up to a million at least."""
+        if self.ways is not None:
+            return sum(self.ways.values())
+        return sum(1 for _ in islice(assignments(self._content, self._draw), COUNTED_AT_MOST))
 
     def expand(self, upstream: Mapping[str, Sequence[Variant]]) -> Iterator[Variant]:
         """Every variant, lazily: upstream variants outermost, own dimensions in document order, last fastest.
@@ -65,14 +85,13 @@ class StageSpace:
         variant does not depend on the others.
         """
         joins = Joins(upstream)
-        always = [stage for stage in self.needs if stage in self._content.needs]
-        for lineage in joins.over(always):
-            around = _Surroundings(lineage, always)
+        for lineage in joins.over(self.always_needs):
+            around = _Surroundings(lineage, self.always_needs)
             for picks, needs in assignments(self._content, self._draw):
                 if needs <= self._content.needs:
                     yield self._make(picks, around)
                     continue
-                linked = [stage for stage in self.needs if stage in needs or stage in always]
+                linked = self._in_order(needs | self._content.needs)
                 for wider in joins.over(linked, lineage):
                     yield self._make(picks, _Surroundings(wider, linked))
 
@@ -110,28 +129,10 @@ class StageSpace:
         Parts without options are the same objects as in the config, and parts that stand at several
         places are one object again.
         """
-        return self._settled(self.node, variant)
+        return settle(self.node, variant.picks, self._open)
 
-    def choices(self, variant: Variant) -> dict[str, nodes.Node]:
-        """The variant's own choices by config path, options inside them replaced too."""
-        return {path: self._settled(node, variant) for path, node in variant.choices.items()}
-
-    def _settled(self, node: nodes.Node, variant: Variant) -> nodes.Node:
-        chosen = {pick.dimension: pick.node for pick in variant.picks}
-        made: dict[int, nodes.Node] = {}
-
-        def settle_node(part: nodes.Node, path: object = ()) -> nodes.Node:
-            if id(part) not in self._open:
-                return part
-            if id(part) not in made:
-                key = self._keys.get(id(part))
-                made[id(part)] = rebuild(part, settle_node) if key is None else settle_node(chosen[key])
-            return made[id(part)]
-
-        return settle_node(node)
-
-    def _in_order(self, needs: Collection[str]) -> list[str]:
-        return [stage for stage in self.needs if stage in needs]
+    def _in_order(self, needs: Collection[str]) -> tuple[str, ...]:
+        return tuple(stage for stage in self.needs if stage in needs)
 
     def _make(self, picks: tuple[Choice, ...], around: _Surroundings) -> Variant:
         made = self._ids.make(picks, around.inherited)
@@ -156,7 +157,7 @@ def _given(
         raise ValueError(f"no choice for {dimension.name}")
     value = choices[dimension.name]
     if isinstance(dimension.node, nodes.Distribution) and not dimension.choices:
-        number = nodes.Scalar(settle(dimension.node, value), position=dimension.node.position)
+        number = nodes.Scalar(as_drawn(dimension.node, value), position=dimension.node.position)
         return dimension.settled(number, occurrence), Content()
     option = value if isinstance(value, int) else int(str(value))
     if not 0 <= option < len(dimension.choices):
