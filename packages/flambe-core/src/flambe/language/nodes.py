@@ -101,7 +101,7 @@ class Build(Node):
 
 @dataclass(frozen=True, slots=True)
 class Link(Node):
-    """`!@ stage.attr[key]`, or with `call` set `!call stage.obj.method`, then called with `args` and `kwargs`."""
+    """`!@ stage.attr[key]`, or with `call` set `!call stage.obj.method`, called with `args` and `kwargs`."""
 
     path: LinkPath
     call: bool = False
@@ -128,7 +128,7 @@ class Draws(Node):
 
 @dataclass(frozen=True, slots=True)
 class Distribution(Node):
-    """`!uniform [low, high]` and its kin (see `flambe.variants.distributions`).
+    """`!uniform [low, high]` and its kin (see `flambe.language.distributions`).
 
     `arguments` are the numbers in their declared order; for `choice` the options, which are any nodes.
     """
@@ -157,6 +157,11 @@ class Secret(Node):
 
     section: str
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable(Node):
+    """What stands where a config could not be understood; a problem of the document says why."""
 
 
 Option: TypeAlias = Grid | Draws | Distribution

@@ -55,7 +55,7 @@ def walk(node: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
 
 
 def rebuild(node: Node, change: Callable[[Node, Path], Node], path: Path = ()) -> Node:
-    """`node` with each of its direct children replaced by `change(child, path)`; itself where none changed."""
+    """`node` with each of its direct children replaced by `change(child, path)`; itself if none changed."""
     match node:
         case nodes.Mapping(entries=entries):
             made = tuple(_entry(entry, change, path) for entry in entries)
