@@ -1,0 +1,94 @@
+"""Flambé: machine-learning experiments from one YAML file.
+
+The names below are imported when they are first used, so that `import flambe` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from flambe.log import log
+
+if TYPE_CHECKING:
+    from flambe.component import Component, alias
+    from flambe.errors import ConfigError, FlambeError
+    from flambe.experiment.experiment import Experiment, Outcome
+    from flambe.language.python import (
+        call,
+        choice,
+        env,
+        grid,
+        link,
+        lograndint,
+        loguniform,
+        normal,
+        quniform,
+        randint,
+        sample,
+        secret,
+        stage,
+        uniform,
+    )
+    from flambe.saving import load, load_state, save
+
+_HOMES = {
+    "flambe.component": ["Component", "alias"],
+    "flambe.errors": ["ConfigError", "FlambeError"],
+    "flambe.experiment.experiment": ["Experiment", "Outcome"],
+    "flambe.language.python": [
+        "call",
+        "choice",
+        "env",
+        "grid",
+        "link",
+        "loguniform",
+        "lograndint",
+        "normal",
+        "quniform",
+        "randint",
+        "sample",
+        "secret",
+        "stage",
+        "uniform",
+    ],
+    "flambe.saving": ["load", "load_state", "save"],
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Component",
+    "ConfigError",
+    "Experiment",
+    "FlambeError",
+    "Outcome",
+    "alias",
+    "call",
+    "choice",
+    "env",
+    "grid",
+    "link",
+    "load",
+    "load_state",
+    "log",
+    "lograndint",
+    "loguniform",
+    "normal",
+    "quniform",
+    "randint",
+    "sample",
+    "save",
+    "secret",
+    "stage",
+    "uniform",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'flambe' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

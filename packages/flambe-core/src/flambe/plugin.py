@@ -17,3 +17,25 @@ def flambe_register_executors(register: Register) -> None:
     register("local", "flambe.executors.local:Local", help="this process for a lone trial, else a pool")
     register("in-process", "flambe.executors.in_process:InProcess", help="one trial after the other, here")
     register("pool", "flambe.executors.pool:Pool", help="reused worker processes")
+
+
+@hookimpl
+def flambe_register_frameworks(register: Register) -> None:
+    """Random numbers of the standard library and NumPy."""
+    register("python", "flambe.experiment.frameworks:PythonRandom")
+    register("numpy", "flambe.experiment.frameworks:NumpyRandom", needs="numpy")
+
+
+@hookimpl
+def flambe_register_commands(register: Register) -> None:
+    """The commands on configs, runs and plugins."""
+    register("run", "flambe.cli.run:command", help="Check a config, run its pipeline, show the results.")
+    register("check", "flambe.cli.check:command", help="Find everything that is wrong in a config.")
+    register("plan", "flambe.cli.plan:command", help="Show a config's stages and variants; run nothing.")
+    register("show", "flambe.cli.show:command", help="Show a run's variants, best first.")
+    register("compare", "flambe.cli.compare:command", help="Compare the best variants of runs.")
+    register("export", "flambe.cli.export:command", help="Copy a saved object out of a run.")
+    register("describe", "flambe.cli.describe:command", help="Show what a tag builds and its arguments.")
+    register("plugins", "flambe.cli.plugins:command", help="List the plugins and what they bring.")
+    register("new", "flambe.cli.new:command", help="Start an extension of your own.")
+    register("completion", "flambe.cli.completion:command", help="Print a shell's completion script.")

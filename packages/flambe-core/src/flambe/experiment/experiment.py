@@ -13,6 +13,7 @@ from flambe.check import check
 from flambe.errors import ConfigError
 from flambe.executors.protocol import Executor, Setting, TrialKey
 from flambe.experiment.engine import Engine, Ingredients, Update
+from flambe.experiment.fingerprint import versions_of
 from flambe.experiment.interrupt import interruptible
 from flambe.experiment.journal import TrialRecord
 from flambe.experiment.machine import describe_run, total_devices
@@ -166,7 +167,6 @@ class Experiment:
                 header=registry.aliases,
                 secrets=secrets or {},
                 resources=resources,
-                modules=tuple(sorted(registry.modules_of(self._document.root))),
             )
             devices = total_devices()
             executor = _executor(registry, settings, backend, debug=debug)
@@ -184,7 +184,7 @@ class Experiment:
                     setting=setting,
                     folder=folder,
                     earlier=earlier,
-                    versions={name: registry.versions_of(node) for name, node in settings.pipeline.items()},
+                    versions={name: versions_of(node, registry) for name, node in settings.pipeline.items()},
                     resources_of={
                         name: _linked_resources(node, resources) for name, node in settings.pipeline.items()
                     },
@@ -198,7 +198,7 @@ class Experiment:
             about = describe_run(settings, self._document.file)
             storage.write(CONFIG, self.to_yaml().encode())
             folder.write_json(RUN, {**about, "status": "running"})
-            folder.journal.write("run", durable=True, **about)
+            folder.journal.write("run", durable=True, stages=list(stages), **about)
             started(storage.url, stages)
             with interruptible(engine.interrupt):
                 engine.run()
@@ -256,11 +256,16 @@ def _at_once(settings: Settings, spaces: Mapping[str, StageSpace]) -> int | None
 
 def _executor(registry: Registry, settings: Settings, backend: str, *, debug: bool) -> Executor:
     if debug:
-        return registry.executor("in_process")
+        return _made(registry, "in-process")
     if backend == "auto":
         wanted = [*settings.search.values(), *settings.schedulers.values()]
         backend = "ray" if wanted or settings.manager is not None else "local"
-    return registry.executor(backend)
+    return _made(registry, backend)
+
+
+def _made(registry: Registry, name: str) -> Executor:
+    executor: Executor = registry.executor(name)()
+    return executor
 
 
 def _linked_resources(node: nodes.Node, resources: Mapping[str, str]) -> dict[str, str]:

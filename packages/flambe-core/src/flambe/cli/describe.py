@@ -1,0 +1,21 @@
+"""`flambe describe TAG`."""
+
+from __future__ import annotations
+
+import click
+
+from flambe.registry.registry import Registry
+
+
+@click.command("describe")
+@click.argument("tag")
+@click.option("--header", multiple=True, metavar="ALIAS=MODULE", help="A module to know as ALIAS.")
+@click.pass_obj
+def command(registry: Registry, *, tag: str, header: tuple[str, ...]) -> int:
+    """Show what TAG builds: arguments, defaults, types, first lines of its documentation, who provides it."""
+    from flambe.registry.describe import describe
+
+    aliases = dict(entry.partition("=")[::2] for entry in header)
+    known = registry.with_aliases(aliases) if aliases else registry
+    click.echo(describe(known, tag.removeprefix("!")).text())
+    return 0

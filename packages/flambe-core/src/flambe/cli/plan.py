@@ -1,0 +1,31 @@
+"""`flambe plan FILE`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from flambe.cli.reading import read_config
+
+
+@click.command("plan")
+@click.argument("file")
+@click.argument("overrides", nargs=-1, metavar="[key.path=value]...")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--graph", type=click.Choice(["mermaid"]), help="Draw the pipeline instead.")
+@click.option("--all", "everything", is_flag=True, help="List every variant.")
+def command(
+    *, file: str, overrides: tuple[str, ...], as_json: bool, graph: str | None, everything: bool
+) -> int:
+    """Show FILE's stages, their links and variants, and what a resume would reuse. Nothing is run."""
+    from flambe.experiment.experiment import Experiment
+
+    plan = Experiment.from_document(read_config(file, overrides)).plan()
+    if as_json:
+        click.echo(json.dumps(plan.json(), indent=2))
+    elif graph:
+        click.echo(plan.mermaid())
+    else:
+        click.echo(plan.text(verbose=everything))
+    return 0

@@ -1,0 +1,65 @@
+"""`flambe run FILE`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from flambe.cli.reading import read_config, read_secrets
+
+
+@click.command("run")
+@click.argument("file")
+@click.argument("overrides", nargs=-1, metavar="[key.path=value]...")
+@click.option("--resume", is_flag=True, help="Reuse what finished, go on with the rest.")
+@click.option("--force", is_flag=True, help="Delete the results of an earlier run first.")
+@click.option("--backend", default="auto", metavar="NAME", help="The executor; see `flambe plugins`.")
+@click.option("-i", "--install", is_flag=True, help="Install the header's extensions that are missing.")
+@click.option("--secrets", metavar="FILE", help="An ini file for !secret (default ~/.flambe/secrets.ini).")
+@click.option("--debug", is_flag=True, help="Run in this process, for breakpoints.")
+@click.option("-v", "--verbose", is_flag=True, help="Also show what the stages log.")
+def command(
+    *,
+    file: str,
+    overrides: tuple[str, ...],
+    resume: bool,
+    force: bool,
+    backend: str,
+    install: bool,
+    secrets: str | None,
+    debug: bool,
+    verbose: bool,
+) -> int:
+    """Check FILE, run its pipeline, and print a table of the results.
+
+    An override such as `stage1.optimizer.lr=0.01` replaces a value; its value is YAML, tags included.
+    """
+    if resume and force:
+        raise click.UsageError("--resume and --force exclude each other")
+    from flambe.cli.progress import display
+    from flambe.cli.table import print_outcome
+    from flambe.experiment.experiment import Experiment
+    from flambe.experiment.runnable import runnable_from
+
+    if verbose:
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    document = read_config(file, overrides)
+    runnable = runnable_from(document, install=install, secrets=read_secrets(secrets))
+    if not isinstance(runnable, Experiment):
+        runnable.run()
+        return 0
+    with display(verbose=verbose) as progress:
+        outcome = runnable.run(
+            resume=resume,
+            force=force,
+            backend=backend,
+            install=install,
+            secrets=read_secrets(secrets),
+            debug=debug,
+            observe=progress.update,
+            started=progress.started,
+        )
+    print_outcome(outcome, again=f"flambe run {file} --resume")
+    return outcome.exit_code

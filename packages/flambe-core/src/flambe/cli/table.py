@@ -1,0 +1,94 @@
+"""The table of a run's variants: after a run, and for `flambe show`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import click
+
+from flambe.experiment.experiment import Outcome
+from flambe.experiment.journal import TrialRecord
+from flambe.experiment.ranking import best_first
+
+MOST_ROWS = 20
+
+
+def print_outcome(outcome: Outcome, *, again: str) -> None:
+    """The results on stdout; what went wrong, and how to go on, on stderr."""
+    print_stages(outcome.stages, outcome.records.values(), chosen=outcome.chosen)
+    for record in outcome.failed:
+        click.echo(f"failed: {record.key.stage}/{record.key.variant}: {record.error}", err=True)
+        click.echo(f"        see {outcome.folder}/{record.key.stage}/{record.key.variant}/log.txt", err=True)
+    for problem in outcome.problems:
+        click.echo(problem, err=True)
+    if outcome.interrupted:
+        click.echo(f"stopped; go on with: {again}", err=True)
+    elif outcome.exit_code:
+        click.echo(f"when it is mended, go on with: {again}", err=True)
+    click.echo(f"results: {outcome.folder}")
+
+
+def print_stages(
+    stages: Sequence[str],
+    records: Iterable[TrialRecord],
+    *,
+    chosen: dict[str, tuple[str, ...]] | None = None,
+    most: int | None = MOST_ROWS,
+) -> None:
+    """One table of all stages' variants, best first, those that flowed on after a `reduce` marked."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("stage", "variant", "status"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("metric", "steps", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    by_stage: dict[str, list[TrialRecord]] = {stage: [] for stage in stages}
+    for record in records:
+        by_stage.setdefault(record.key.stage, []).append(record)
+    for stage, found in by_stage.items():
+        ranked = sorted(found, key=best_first)
+        kept = (chosen or {}).get(stage, ())
+        for row, record in enumerate(ranked[:most]):
+            table.add_row(
+                stage if row == 0 else "",
+                Text(record.key.variant + (" *" if record.key.variant in kept else "")),
+                Text(record.status, style=STYLES.get(record.status, "")),
+                number(record.metric),
+                str(record.step) if record.step else "",
+                duration(record.seconds) if record.step else "",
+            )
+        if most is not None and len(ranked) > most:
+            table.add_row("", f"… {len(ranked) - most} more; see `flambe show --all`", "", "", "", "")
+    Console(highlight=False).print(table)
+    if any((chosen or {}).values()):
+        click.echo("* flows on after `reduce`")
+
+
+STYLES = {"done": "green", "failed": "red", "pruned": "yellow", "stopped": "yellow", "running": "cyan"}
+
+
+def number(value: float | None) -> str:
+    """A metric, short enough to compare by eye."""
+    return (
+        ""
+        if value is None
+        else f"{value:.4g}"
+        if abs(value) < 1000 or not math.isfinite(value)
+        else f"{value:.6g}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """`0.3 s`, `42 s`, `3 min 5 s`, `2 h 10 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,57 @@
+"""Reading a run's folder from outside, while it grows or later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flambe.errors import RunError
+from flambe.executors.protocol import TrialKey
+from flambe.experiment.journal import JOURNAL, TrialRecord, decode, records
+from flambe.experiment.run_folder import RUN
+from flambe.saving.storage import open_storage
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's folder says.
+
+    Attributes:
+        about: What `run.json` holds: name, status, seed, command, versions, …
+        stages: The names of the stages that have variants, in the order in which they began.
+        chosen: For each reduced stage, the variants that flowed on, best first.
+    """
+
+    folder: str
+    about: Mapping[str, Any]
+    stages: tuple[str, ...]
+    records: Mapping[TrialKey, TrialRecord]
+    chosen: Mapping[str, tuple[str, ...]]
+
+    def of(self, stage: str) -> list[TrialRecord]:
+        return [record for key, record in self.records.items() if key.stage == stage]
+
+
+def read_run(folder: str) -> Run:
+    """The run in `folder`.
+
+    Raises:
+        RunError: there is no run in it.
+        JournalError: its journal is damaged.
+    """
+    storage = open_storage(folder)
+    if not storage.exists(JOURNAL):
+        raise RunError(f"{folder} is not the folder of a run: it has no {JOURNAL}")
+    events = list(decode(storage.read(JOURNAL), name=f"{folder}/{JOURNAL}"))
+    about = json.loads(storage.read(RUN)) if storage.exists(RUN) else {}
+    found = records(events)
+    order = [stage for event in events if event["event"] == "run" for stage in event["stages"]]
+    return Run(
+        folder=storage.url,
+        about=about,
+        stages=tuple(dict.fromkeys([*order, *(key.stage for key in found)])),
+        records=found,
+        chosen={event["stage"]: tuple(event["kept"]) for event in events if event["event"] == "reduced"},
+    )
