@@ -46,7 +46,7 @@ class Lookup:
         if ":" in tag:
             return self._imported(tag)
         names = tag.split(".")
-        if not all(name.isidentifier() for name in names):
+        if not all(name.replace("-", "_").isidentifier() for name in names):
             raise UnknownTagError(f"{tag!r} is not a tag; expected !Name, !ns.Name or !module.path:Name")
         if len(names) > 1 and names[0] in self._header.aliases:
             return self._in_header(tag, names)
