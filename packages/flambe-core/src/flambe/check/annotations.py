@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import collections.abc
+import enum
 import sys
 import types
 import typing
@@ -63,13 +64,18 @@ def is_plain(cls: type) -> bool:
     """
     if type(cls).__name__ not in _PLAIN_METACLASSES or _of_stdlib(cls):
         return False
-    return all(_in_python(base) for base in cls.__mro__ if base is not object and not _of_stdlib(base))
+    return all(_in_python(base) for base in cls.__mro__ if base is not object and not _of_support(base))
 
 
 def _in_python(cls: type) -> bool:
     module = sys.modules.get(cls.__module__)
     source = getattr(module, "__file__", None)
     return bool(cls.__flags__ & _HEAP_TYPE) and (source is None or source.endswith((".py", ".pyc")))
+
+
+def _of_support(cls: type) -> bool:
+    """Whether a parent from the standard library adds no values of its own, as `Generic` and `ABC`."""
+    return _of_stdlib(cls) and cls.__module__ != "builtins"
 
 
 def _of_stdlib(cls: type) -> bool:
@@ -109,6 +115,8 @@ def describe(annotation: Any) -> str:
         name = getattr(origin, "__name__", str(origin))
         inside = ", ".join("..." if arg is Ellipsis else describe(arg) for arg in args)
         return f"{name}[{inside}]" if inside else name
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return f"{annotation.__name__} ({one_of([repr(name) for name in annotation.__members__])})"
     return str(getattr(annotation, "__name__", annotation))
 
 

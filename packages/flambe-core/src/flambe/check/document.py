@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flambe.check.experiment import KEYS, Complaint, Key, Stages, stage_name_fault
+from flambe.check.experiment import KEYS, Complaint, Key, Stages, judge, stage_name_fault
 from flambe.check.knowledge import Knowledge
 from flambe.check.links import Scope
 from flambe.check.nearest import did_you_mean
@@ -114,8 +114,8 @@ class _DocumentCheck:
             key = table.get(str(entry.key))
             if key is None:
                 continue
-            option = isinstance(entry.value, (nodes.Grid, nodes.Draws, nodes.Distribution))
-            self._complain(key.name, () if option else key.judge(entry.value, stages))
+            if not isinstance(entry.value, (nodes.Grid, nodes.Draws, nodes.Distribution)):
+                self._complain(key.name, judge(key, entry.value, stages))
             if key.name != "pipeline":
                 self._tree(entry.value, (key.name,), _KEY_RULES.get(key.name, Rules(options=False)))
 
@@ -135,9 +135,8 @@ class _DocumentCheck:
         self._problems.append(Problem(message, node.position, format_path(path)))
 
     def _in_order(self) -> list[Problem]:
-        lines = self._document.text.splitlines()
         ordered = sorted(dict.fromkeys(self._problems), key=self._place)
-        return [replace(each, source=self._source(each, lines)) for each in ordered]
+        return [self._with_source(problem) for problem in ordered]
 
     def _place(self, problem: Problem) -> tuple[bool, str, int, int]:
         at = problem.position
@@ -145,8 +144,7 @@ class _DocumentCheck:
             return False, "", 0, 0
         return at.file != self._document.file, at.file, at.line, at.column
 
-    def _source(self, problem: Problem, lines: list[str]) -> str | None:
-        at = problem.position
-        if problem.source is not None or at is None or at.file != self._document.file:
-            return problem.source
-        return lines[at.line - 1] if 0 < at.line <= len(lines) else None
+    def _with_source(self, problem: Problem) -> Problem:
+        if problem.source is not None or problem.position is None:
+            return problem
+        return replace(problem, source=self._document.line_at(problem.position))

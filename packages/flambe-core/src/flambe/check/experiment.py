@@ -68,13 +68,21 @@ def _wrong(expected: str, node: Node, steps: Path = ()) -> Complaint:
     return Complaint(f"expected {expected}, not {show(node)}", node, steps)
 
 
-def _text(node: Node, _: Stages) -> Iterator[Complaint]:
-    if not _is_text(node):
-        yield _wrong("text", node)
+def judge(key: Key, node: Node, stages: Stages) -> Iterator[Complaint]:
+    """What is wrong with the value of a key; null stands for the default of a key that is not required."""
+    if isinstance(node, nodes.Unreadable) or (_is_null(node) and not key.required):
+        return
+    for complaint in key.judge(node, stages):
+        if not isinstance(complaint.node, nodes.Unreadable):
+            yield complaint
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None
 
 
 def _path(node: Node, _: Stages) -> Iterator[Complaint]:
-    if not _is_text(node) and not isinstance(node, (nodes.Environment, nodes.Secret)):
+    if not _is_text(node):
         yield _wrong("a folder or a URL", node)
 
 

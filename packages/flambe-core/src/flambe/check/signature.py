@@ -92,7 +92,7 @@ class Signatures:
 
 def _read(target: Callable[..., Any]) -> Signature | None:
     try:
-        function, signature, skip = _callable(target)
+        function, signature, takes_self = _callable(target)
     except (ValueError, TypeError):
         return None
     if signature is None:
@@ -101,7 +101,10 @@ def _read(target: Callable[..., Any]) -> Signature | None:
     read: list[Parameter] = []
     extra: Parameter | None = None
     named_extra = False
-    for parameter in list(signature.parameters.values())[skip:]:
+    parameters = list(signature.parameters.values())
+    if takes_self and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+        del parameters[0]
+    for parameter in parameters:
         kind, annotation = parameter.kind, hints.get(parameter.name, Any)
         if kind is parameter.VAR_POSITIONAL:
             extra = Parameter(parameter.name, annotation)
@@ -120,16 +123,16 @@ def _read(target: Callable[..., Any]) -> Signature | None:
     return Signature(tuple(read), extra, named_extra)
 
 
-def _callable(target: Callable[..., Any]) -> tuple[Any, inspect.Signature | None, int]:
-    """What holds the annotations, the signature, and how many leading parameters are given by Python."""
+def _callable(target: Callable[..., Any]) -> tuple[Any, inspect.Signature | None, bool]:
+    """What holds the annotations, the signature, and whether that begins with `self`."""
     if not isinstance(target, type):
-        return target, inspect.signature(target), 0
+        return target, inspect.signature(target), False
     if "__signature__" in target.__dict__ or has_own_call(type(target)):
-        return target.__init__, inspect.signature(target), 0  # type: ignore[misc]  # only read
+        return target.__init__, inspect.signature(target), False  # type: ignore[misc]  # only read
     constructor = _constructor(target)
     if constructor is None:
-        return target, None, 0
-    return constructor, inspect.signature(constructor), 1
+        return target, None, False
+    return constructor, inspect.signature(constructor), True
 
 
 def has_own_call(meta: type) -> bool:

@@ -21,6 +21,7 @@ from flambe.check.annotations import (
     describe,
     is_plain,
 )
+from flambe.check.nearest import nearest
 from flambe.check.values import Possible, Typed
 from flambe.language import nodes
 from flambe.language.nodes import Node
@@ -185,11 +186,21 @@ def _judged(cls: type) -> bool:
     return cls.__module__ in ("collections.abc", "numbers") or is_plain(cls)
 
 
-def _list_fits(_: Node, wanted: Alternative) -> bool:
+def _list_fits(node: nodes.Sequence | nodes.Mapping, wanted: Alternative) -> bool:
     cls = class_of(wanted)
+    if cls is tuple and isinstance(node, nodes.Sequence) and not _length_fits(len(node.items), wanted):
+        return False
     if cls is None or cls in SCALARS or cls is NoneType or cls in MAPPINGS:
         return False
     return not (is_plain(cls) or issubclass(cls, enum.Enum))
+
+
+def _length_fits(length: int, wanted: Alternative) -> bool:
+    """Whether a tuple's annotation allows that many items; it may be bare, or of any length."""
+    args = typing.get_args(wanted)
+    unpacked = ("*", "typing.Unpack", "typing_extensions.Unpack")
+    open_ended = not args or Ellipsis in args or any(repr(arg).startswith(unpacked) for arg in args)
+    return open_ended or length == len(args)
 
 
 def _mapping_fits(_: Node, wanted: Alternative) -> bool:
@@ -273,6 +284,10 @@ def _subclass(cls: type, parent: type) -> bool:
 def _hint(value: nodes.Plain, wanted: tuple[Alternative, ...]) -> str:
     classes = [class_of(each) for each in wanted]
     if isinstance(value, str):
+        names = [name for each in wanted for name in _names(each)]
+        near = nearest(value, names)
+        if near is not None:
+            return f"did you mean {near!r}?"
         if bool in classes and value.lower() in ("yes", "no", "on", "off", "true", "false"):
             return f"write {'true' if value.lower() in ('yes', 'on', 'true') else 'false'}"
         if (int in classes or float in classes) and _is_number(value):
@@ -282,6 +297,14 @@ def _hint(value: nodes.Plain, wanted: tuple[Alternative, ...]) -> str:
     elif str in classes and not isinstance(value, bool) and value is not None:
         return "put it in quotes"
     return _tag_hint(wanted)
+
+
+def _names(wanted: Alternative) -> list[str]:
+    """The texts among which `wanted` lets one choose."""
+    cls = class_of(wanted)
+    if cls is None:
+        return [choice for choice in _choices(wanted) if isinstance(choice, str)]
+    return list(cls.__members__) if issubclass(cls, enum.Enum) else []
 
 
 def _is_number(text: str) -> bool:
