@@ -1,0 +1,1 @@
+"""Text for Flambé: data sets, fields, tokenizers, word vectors, text classifiers."""

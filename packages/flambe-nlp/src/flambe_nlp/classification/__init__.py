@@ -1,0 +1,19 @@
+"""Text classification: `!cl.…` in a config."""
+
+from flambe_nlp.classification.model import TextClassifier
+from flambe_nlp.classification.processor import TCProcessor
+from flambe_nlp.datasets import QuestionsDataset, SSTDataset, TabularDataset, TrecDataset
+
+TRECDataset = TrecDataset
+TRECDataSet = TrecDataset
+
+__all__ = [
+    "QuestionsDataset",
+    "SSTDataset",
+    "TCProcessor",
+    "TRECDataSet",
+    "TRECDataset",
+    "TabularDataset",
+    "TextClassifier",
+    "TrecDataset",
+]

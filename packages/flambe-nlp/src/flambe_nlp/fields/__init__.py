@@ -1,0 +1,7 @@
+"""Fields: what turns a column of texts into a column of numbers."""
+
+from flambe_nlp.fields.field import Field
+from flambe_nlp.fields.label import LabelField
+from flambe_nlp.fields.text import TextField
+
+__all__ = ["Field", "LabelField", "TextField"]

@@ -1,0 +1,124 @@
+"""`LabelField`: labels to numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from flambe_nlp.errors import DataError
+from flambe_nlp.fields.field import Field
+from flambe_nlp.published import find
+from flambe_nlp.vocabulary import Vocabulary
+from flambe_torch.data import ArrayColumn
+
+
+class LabelField(Field):
+    """Labels as numbers, in alphabetical order unless `labels` gives another.
+
+    Args:
+        one_hot: A row of zeros with a one, (R, C) float32, instead of the class's number, (R,).
+        multilabel_sep: What parts the labels of one text; rows are then zeros and ones, (R, C) float32.
+        labels: All labels in order, or the path of a file with one on each line; counted on the training
+            part if not given.
+
+    Attributes:
+        labels: The labels' names, by number.
+        label_count: How often each was seen in training, (C,); `label_freq` is its share.
+
+    Example:
+        >>> field = LabelField()
+        >>> field.setup(["LOC", "HUM", "LOC"])
+        >>> field.labels, field.process(["LOC", "HUM"]).values.tolist()
+        (('HUM', 'LOC'), [1, 0])
+    """
+
+    def __init__(
+        self,
+        one_hot: bool = False,
+        multilabel_sep: str | None = None,
+        labels: Sequence[str] | str | None = None,
+    ) -> None:
+        self.one_hot = one_hot
+        self.multilabel_sep = multilabel_sep
+        self._given = labels
+        self._vocab: Vocabulary | None = None
+        self._count = np.zeros(0, dtype=np.int64)
+
+    @property
+    def is_ready(self) -> bool:
+        return self._vocab is not None
+
+    @property
+    def vocab(self) -> Vocabulary:
+        if self._vocab is None:
+            raise ValueError("the label field has no labels yet: call setup with the training labels")
+        return self._vocab
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.vocab.tokens
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.vocab)
+
+    @property
+    def label_count(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        return self._count
+
+    @property
+    def label_freq(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.asarray(self._count / max(int(self._count.sum()), 1))
+
+    def setup(self, texts: Sequence[str]) -> None:
+        counts = Counter(label for text in texts for label in self._split(text))
+        self._vocab = Vocabulary(sorted(counts) if self._given is None else _names(self._given))
+        self._count = np.array([counts[label] for label in self._vocab], dtype=np.int64)
+        self.process(list(counts))  # a label of the training part that `labels` does not list is an error
+
+    def process(self, texts: Sequence[str]) -> ArrayColumn:
+        """Each text's label as a number (R,), or as zeros and ones (R, C).
+
+        Raises:
+            DataError: A label was not seen in training, nor given.
+        """
+        lists = [self._split(text) for text in texts]
+        try:
+            numbers, offsets = self.vocab.encode(lists)
+        except KeyError as error:
+            raise DataError(self._unknown(str(error.args[0]), texts)) from None
+        if not self.one_hot and self.multilabel_sep is None:
+            return ArrayColumn(numbers)
+        rows = np.repeat(np.arange(len(lists)), np.diff(offsets))
+        hot = np.zeros((len(lists), len(self.vocab)), dtype=np.float32)
+        hot[rows, numbers] = 1
+        return ArrayColumn(hot)
+
+    def custom_state(self) -> Mapping[str, Any] | None:
+        if self._vocab is None:
+            return None
+        return {"labels": list(self._vocab.tokens), "count": self._count.tolist()}
+
+    def load_custom_state(self, state: Mapping[str, Any]) -> None:
+        self._vocab = Vocabulary(state["labels"])
+        self._count = np.array(state["count"], dtype=np.int64)
+
+    def _split(self, text: str) -> list[str]:
+        if self.multilabel_sep is None:
+            return [text]
+        return [label.strip() for label in text.split(self.multilabel_sep) if label.strip()]
+
+    def _unknown(self, label: str, texts: Sequence[str]) -> str:
+        row = next(row for row, text in enumerate(texts) if label in self._split(text))
+        shown = ", ".join(self.labels[:20]) + (", …" if len(self.labels) > 20 else "")
+        return f"row {row} has the label {label!r}, which the training part does not have; it has {shown}"
+
+
+def _names(given: Sequence[str] | str) -> list[str]:
+    if not isinstance(given, str):
+        return [str(label) for label in given]
+    with open(find(given), encoding="utf-8") as stream:
+        return [line.rstrip("\n") for line in stream if line.strip()]

@@ -1,0 +1,19 @@
+"""What flambe-nlp brings: hook implementations only, nothing heavy imported."""
+
+from __future__ import annotations
+
+from flambe.registry.hookspecs import ComponentRegister, hookimpl
+
+_FIELDS = ("Field", "LabelField", "TextField")
+_TOKENIZERS = ("CharTokenizer", "NGramTokenizer", "SpaceTokenizer", "Tokenizer", "WordTokenizer")
+
+
+@hookimpl
+def flambe_register_components(register: ComponentRegister) -> None:
+    """Bare tags for fields, tokenizers and word vectors; `cl` for classification."""
+    for name in _FIELDS:
+        register.tag(name, f"flambe_nlp.fields:{name}")
+    for name in _TOKENIZERS:
+        register.tag(name, f"flambe_nlp.tokenizers:{name}")
+    register.tag("WordVectors", "flambe_nlp.vectors:WordVectors")
+    register.namespace("cl", ["flambe_nlp.classification"])

@@ -1,0 +1,99 @@
+"""Tokenizers: how a text is cut into the tokens that a vocabulary counts."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final
+
+from flambe.component import Component
+
+_WORD: Final = re.compile(
+    r"""
+      (?:[^\W\d_]\.){2,}              # U.S., e.g.
+    | \d+(?:[.,:/]\d+)*               # 1,000  3.14  10:30
+    | \w+?(?=n['’]t\b)                # the "do" of "don't"
+    | n['’]t\b                        # ... and its "n't"
+    | ['’](?:s|m|d|re|ve|ll)\b        # 's 'm 'd 're 've 'll
+    | \w+(?:[-&/]\w+)*                # words, with inner hyphens
+    | ``|''|\.\.\.|--                 # what two or three marks mean together
+    | [^\w\s]                         # any other mark alone
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+class Tokenizer(Component, ABC):
+    """Cuts a text into tokens. Inherit and write `tokenize` for one of your own."""
+
+    @abstractmethod
+    def tokenize(self, text: str) -> list[str]:
+        """The tokens of `text`, in order."""
+
+
+class WordTokenizer(Tokenizer):
+    """Words, numbers and punctuation marks apart; English contractions as in GloVe's vocabulary.
+
+    Example:
+        >>> WordTokenizer().tokenize("Who didn't sign the U.S. treaty?")
+        ['Who', 'did', "n't", 'sign', 'the', 'U.S.', 'treaty', '?']
+    """
+
+    def tokenize(self, text: str) -> list[str]:
+        return _WORD.findall(text)
+
+
+class SpaceTokenizer(Tokenizer):
+    """What lies between white space; right for text that was tokenized before, such as TREC.
+
+    Example:
+        >>> SpaceTokenizer().tokenize("What is the full form of .com ?")
+        ['What', 'is', 'the', 'full', 'form', 'of', '.com', '?']
+    """
+
+    def tokenize(self, text: str) -> list[str]:
+        return text.split()
+
+
+class CharTokenizer(Tokenizer):
+    """Every character, white space too.
+
+    Example:
+        >>> CharTokenizer().tokenize("a b")
+        ['a', ' ', 'b']
+    """
+
+    def tokenize(self, text: str) -> list[str]:
+        return list(text)
+
+
+class NGramTokenizer(Tokenizer):
+    """Runs of `n` neighbouring tokens, for one `n` or several; shorter runs first.
+
+    Args:
+        n: The length of a run, or several lengths.
+        tokenizer: What makes the tokens; words if not given.
+        separator: What is written between the tokens of a run.
+
+    Example:
+        >>> NGramTokenizer(n=[1, 2]).tokenize("how old")
+        ['how', 'old', 'how old']
+    """
+
+    def __init__(
+        self, n: int | Sequence[int] = 2, tokenizer: Tokenizer | None = None, separator: str = " "
+    ) -> None:
+        self.lengths = (n,) if isinstance(n, int) else tuple(n)
+        if not self.lengths or min(self.lengths) < 1:
+            raise ValueError(f"n must be one or more lengths of at least 1, not {n!r}")
+        self.tokenizer = tokenizer or WordTokenizer()
+        self.separator = separator
+
+    def tokenize(self, text: str) -> list[str]:
+        tokens = self.tokenizer.tokenize(text)
+        return [
+            self.separator.join(tokens[start : start + length])
+            for length in self.lengths
+            for start in range(len(tokens) - length + 1)
+        ]

@@ -1,0 +1,148 @@
+"""Pretrained word vectors in text formats: GloVe, word2vec's text form, fastText's `.vec`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Literal
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+
+from flambe.component import Component
+from flambe_nlp.errors import DataError
+from flambe_nlp.published import find
+from flambe_nlp.vocabulary import Vocabulary
+
+FloatArray = npt.NDArray[np.float32]
+_log = logging.getLogger(__name__)
+
+
+class WordVectors(Component):
+    r"""Word vectors in a text file: a word and its numbers on each line, parted by single spaces.
+
+    A first line of two whole numbers (word2vec, fastText) is taken for a header. The file is read once,
+    line by line; only the vectors that a vocabulary needs are kept. A word that has no vector gets that
+    of its lower-cased form.
+
+    Args:
+        path: A local path (also below `FLAMBE_DATA`) or an fsspec URL; `.gz`, `.bz2`, `.xz` are unpacked.
+        unknown: What words without a vector get: `random` draws (seeded, with the spread of the vectors
+            that were found) or `zero`.
+        extend: Add every word of the file to the vocabulary, not only those of the training text.
+        seed: For the random draws.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        ...     _ = file.write("who 1 0\nwhat 0 2\n")
+        ...     file.flush()
+        ...     WordVectors(file.name, unknown="zero").matrix(Vocabulary(["<pad>", "What"])).tolist()
+        [[0.0, 0.0], [0.0, 2.0]]
+    """
+
+    def __init__(
+        self, path: str, *, unknown: Literal["random", "zero"] = "random", extend: bool = False, seed: int = 0
+    ) -> None:
+        if unknown not in ("random", "zero"):
+            raise ValueError(f"unknown must be 'random' or 'zero', not {unknown!r}")
+        self.path = path
+        self.unknown = unknown
+        self.extend = extend
+        self.seed = seed
+
+    def words(self) -> list[str]:
+        """Every word of the file, in its order."""
+        return [word.decode("utf-8", "replace") for word in self._read(lambda word: True)]
+
+    def matrix(self, vocabulary: Vocabulary, *, zero: str | None = "<pad>") -> FloatArray:
+        """One row for each token of `vocabulary`: (V, D), float32. The token `zero` gets zeros.
+
+        Raises:
+            DataError: The file is malformed, or holds no word of the vocabulary.
+        """
+        exact = {token.encode(): row for row, token in enumerate(vocabulary)}
+        lowered = {token.lower().encode() for token in vocabulary}
+        found = self._read(lambda word: word in exact or word in lowered)
+        known = {
+            row: vector
+            for row, token in enumerate(vocabulary)
+            if (vector := found.get(token.encode(), found.get(token.lower().encode()))) is not None
+        }
+        if not known:
+            raise DataError(f"{self.path} has a vector for none of the {len(vocabulary)} words")
+        _log.info("%s has vectors for %d of %d words", self.path, len(known), len(vocabulary))
+        vectors = np.stack(list(known.values()))
+        matrix = self._others(len(vocabulary), vectors)
+        matrix[list(known)] = vectors
+        if zero in vocabulary:
+            matrix[vocabulary.index(zero or "")] = 0
+        return matrix
+
+    def _others(self, count: int, vectors: FloatArray) -> FloatArray:
+        shape = (count, vectors.shape[1])
+        if self.unknown == "zero":
+            return np.zeros(shape, dtype=np.float32)
+        draws = np.random.default_rng(self.seed).standard_normal(shape, dtype=np.float32)
+        return np.multiply(draws, vectors.std(), dtype=np.float32)
+
+    def _read(self, wanted: Callable[[bytes], bool]) -> dict[bytes, FloatArray]:
+        path = find(self.path)
+        with fsspec.open(path, "rb", compression="infer") as stream:
+            return dict(_vectors(stream, path, wanted))
+
+
+def _vectors(
+    stream: BinaryIO, path: str, wanted: Callable[[bytes], bool]
+) -> Iterator[tuple[bytes, FloatArray]]:
+    """The word and the vector of each line whose word is `wanted`; of repeated words, the first."""
+    size, size_line = 0, 1
+    seen: set[bytes] = set()
+    for number, line in enumerate(stream, start=1):
+        text = line.rstrip()
+        if number == 1 and _is_header(text):
+            size = int(text.split()[1])
+            continue
+        if not size:
+            size, size_line = text.count(b" "), number
+        word, numbers = _cut(text, size)
+        if len(numbers) != size or not size:
+            expected = f"{size} as on line {size_line}" if size_line < number else "at least 1"
+            shown = word.decode("utf-8", "replace")
+            raise DataError(
+                f"{path}:{number}: {text.count(b' ')} numbers after {shown!r}, expected {expected}"
+            )
+        if word not in seen and wanted(word):
+            seen.add(word)
+            yield word, _numbers(numbers, path, number)
+    if not size:
+        raise DataError(f"{path} is empty: expected a word and its vector on each line")
+
+
+def _cut(text: bytes, size: int) -> tuple[bytes, list[bytes]]:
+    """The word and its numbers, which are cut from the end: some files hold words with spaces in them."""
+    word, *numbers = text.split(b" ")
+    if len(numbers) > size > 0:
+        word, *numbers = text.rsplit(b" ", size)
+        try:
+            float(numbers[0]), float(word.rsplit(b" ", 1)[-1])
+        except ValueError:
+            return word, numbers
+        return word.split(b" ")[0], []  # one number too many, rather than a word with a space
+    return word, numbers
+
+
+def _numbers(numbers: list[bytes], path: str, line: int) -> FloatArray:
+    try:
+        vector = np.array([float(number) for number in numbers], dtype=np.float32)
+    except ValueError as error:
+        raise DataError(f"{path}:{line}: a vector holds something that is no number ({error})") from None
+    if not np.isfinite(vector).all():
+        raise DataError(f"{path}:{line}: a vector holds a number that is not finite")
+    return vector
+
+
+def _is_header(text: bytes) -> bool:
+    fields = text.split()
+    return len(fields) == 2 and all(field.isdigit() for field in fields)
