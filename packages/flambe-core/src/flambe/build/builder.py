@@ -192,7 +192,7 @@ def add_note(error: BaseException, note: str) -> None:
     if hasattr(error, "add_note"):
         error.add_note(note)
     else:  # Python 3.10 shows no notes; those who print errors here read the same attribute
-        error.__notes__ = [*getattr(error, "__notes__", []), note]
+        vars(error)["__notes__"] = [*getattr(error, "__notes__", []), note]
 
 
 def linked_value(value: Any, path: LinkPath) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,8 @@ from flambe.check.links import Scope
 from flambe.check.nearest import did_you_mean
 from flambe.check.objects import ObjectCheck, Outside, Rules
 from flambe.check.ranking import without_metric
-from flambe.check.tags import Tags
-from flambe.errors import FlambeError, Problem
+from flambe.check.tags import Tags, extension_fault
+from flambe.errors import Problem
 from flambe.language import nodes
 from flambe.language.nodes import Build, Entry, Node
 from flambe.language.walk import Path, format_path
@@ -53,7 +53,9 @@ class _DocumentCheck:
         self._outside = outside
         self._problems: list[Problem] = list(document.problems)
         self._seen: set[int] = set()
-        self._knowledge = Knowledge(Tags(self._with_header(registry)))
+        broken = dict(self._broken_extensions())
+        self._knowledge = Knowledge(Tags(registry.with_header(document.header), frozenset(broken)))
+        self._problems += broken.values()
         self._stages: dict[str, Entry] = {}
         self._resources: tuple[str, ...] = ()
 
@@ -68,12 +70,12 @@ class _DocumentCheck:
             self._say("an experiment needs the keys 'name' and 'pipeline'", root)
         return self._in_order()
 
-    def _with_header(self, registry: Registry) -> Registry:
-        try:
-            return registry.with_header(self._document.header)
-        except FlambeError as error:
-            self._problems.append(Problem(str(error)))
-            return registry
+    def _broken_extensions(self) -> Iterator[tuple[str, Problem]]:
+        """The aliases of the header that cannot be imported, each with what to say."""
+        for entry in self._document.header.entries:
+            fault = extension_fault(entry)
+            if fault is not None:
+                yield entry.alias, Problem(fault, entry.position, entry.alias)
 
     def _experiment(self, keys: nodes.Mapping) -> None:
         self._read_names(keys)

@@ -11,6 +11,7 @@ from flambe.check.nearest import listed
 from flambe.errors import FlambeError
 
 if TYPE_CHECKING:
+    from flambe.language.header import HeaderEntry
     from flambe.registry.registry import Registry
 
 
@@ -25,9 +26,10 @@ class Resolved:
 
 @dataclass
 class Tags:
-    """Looks tags up in a registry; never raises."""
+    """Looks tags up in a registry; never raises. Tags of `broken` aliases are unknown without a word."""
 
     registry: Registry
+    broken: frozenset[str] = frozenset()
     _found: dict[str, Resolved] = field(default_factory=dict)
 
     def resolve(self, tag: str) -> Resolved:
@@ -37,13 +39,33 @@ class Tags:
         return self._found[tag]
 
     def _resolve(self, tag: str) -> Resolved:
+        if tag.partition(".")[0] in self.broken:
+            return Resolved(None, tag)
         try:
             target = self.registry.resolve(tag).callable
         except FlambeError as error:
             return Resolved(None, tag, str(error))
-        except Exception as error:  # noqa: BLE001 - the plugin border: importing it runs code of others
-            return Resolved(None, tag, f"!{tag} cannot be imported: {type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin border: importing runs code of others
+            return Resolved(None, tag, f"!{tag} cannot be imported: {_said(error)}")
         return Resolved(target, _name(target, tag), _fault(target, tag))
+
+
+def extension_fault(entry: HeaderEntry) -> str | None:
+    """Why the module of a header's entry cannot be imported."""
+    from flambe.registry import extensions
+
+    try:
+        extensions.load(entry)
+    except FlambeError as error:
+        return str(error)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - importing runs code of others
+        return f"extension {entry.alias!r} cannot be imported: {_said(error)}"
+    return None
+
+
+def _said(error: BaseException) -> str:
+    text = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _name(target: Any, tag: str) -> str:

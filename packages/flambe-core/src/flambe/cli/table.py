@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
@@ -32,7 +32,7 @@ def print_stages(
     stages: Sequence[str],
     records: Iterable[TrialRecord],
     *,
-    chosen: dict[str, tuple[str, ...]] | None = None,
+    chosen: Mapping[str, tuple[str, ...]] | None = None,
     most: int | None = MOST_ROWS,
 ) -> None:
     """One table of all stages' variants, best first, those that flowed on after a `reduce` marked."""
@@ -73,13 +73,9 @@ STYLES = {"done": "green", "failed": "red", "pruned": "yellow", "stopped": "yell
 
 def number(value: float | None) -> str:
     """A metric, short enough to compare by eye."""
-    return (
-        ""
-        if value is None
-        else f"{value:.4g}"
-        if abs(value) < 1000 or not math.isfinite(value)
-        else f"{value:.6g}"
-    )
+    if value is None:
+        return ""
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.6g}"
 
 
 def duration(seconds: float) -> str:

@@ -84,7 +84,7 @@ def captured(lines: Lines) -> Iterator[None]:
     if level > logging.INFO:
         root.setLevel(logging.INFO)
     try:
-        with redirect_stdout(out), redirect_stderr(err):  # type: ignore[type-var]  # they ask only for write()
+        with redirect_stdout(out), redirect_stderr(err):
             yield
     finally:
         root.removeHandler(handler)

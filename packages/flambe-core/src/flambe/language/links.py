@@ -19,12 +19,16 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """`[key]`: only the item, index or constructor argument."""
+    """`[key]`: only the item, index or constructor argument. A key in quotes is a string, digits or not."""
 
     key: str | int
 
     def __str__(self) -> str:
-        return f"[{self.key}]"
+        bare = _ITEM.fullmatch(f"[{self.key}]")
+        if bare and _item_key(bare) == self.key:
+            return f"[{self.key}]"
+        quote = '"' if "'" in str(self.key) else "'"
+        return f"[{quote}{self.key}{quote}]"
 
 
 Step: TypeAlias = Attribute | Item
@@ -50,7 +54,8 @@ class LinkSyntaxError(ValueError):
 
 
 _NAME = re.compile(r"[^.\[\]\s]+")
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)\Z")
+_ITEM = re.compile(r"""\[\s*(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<bare>[^\[\]]*?))\s*\]""")
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
 
 
 def parse_link(text: str) -> LinkPath:
@@ -77,11 +82,20 @@ def _parse_step(text: str, at: int) -> tuple[Step, int]:
             raise LinkSyntaxError("a name must follow '.'", at)
         return Attribute(name.group()), name.end()
     if text[at] == "[":
-        close = text.find("]", at)
-        key = text[at + 1 : close].strip() if close > 0 else ""
-        if close < 0:
-            raise LinkSyntaxError("'[' is never closed", at)
-        if not key or "[" in key:
+        item = _ITEM.match(text, at)
+        if item is None:
+            closed = text.find("]", at) > 0
+            message = "'[ ]' must hold one key or index" if closed else "'[' is never closed"
+            raise LinkSyntaxError(message, at)
+        key = _item_key(item)
+        if key == "" and item["bare"] is not None:
             raise LinkSyntaxError("'[ ]' must hold one key or index", at)
-        return Item(int(key) if _INTEGER.match(key) else key), close + 1
+        return Item(key), item.end()
     raise LinkSyntaxError(f"expected '.' or '[' before {text[at:]!r}", at)
+
+
+def _item_key(item: re.Match[str]) -> str | int:
+    bare = item["bare"]
+    if bare is None:
+        return str(item["single"] if item["single"] is not None else item["double"])
+    return int(bare) if _INTEGER.match(bare) else str(bare)

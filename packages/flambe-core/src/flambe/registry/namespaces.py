@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import ModuleType
 
 from flambe.component import ALIASES, Component
@@ -136,10 +137,19 @@ class HeaderModules:
         return import_extension(alias, self.aliases[alias], self._hints.get(alias, ""))
 
     def components(self, name: str) -> list[type[Component]]:
-        """The `Component`s of the header's modules that are called `name`, or have it as an alias."""
+        """The `Component`s of the header's modules that are called `name`, or have it as an alias.
+
+        A module that cannot be imported is passed over; `check_modules` says why.
+        """
+        for alias in self.aliases:
+            with suppress(Exception):
+                self.module(alias)
+        return [cls for cls in self._imported_components() if name in _names_of(cls)]
+
+    def check_modules(self) -> None:
+        """Import every module of the header; raises what `module` raises for the first that fails."""
         for alias in self.aliases:
             self.module(alias)
-        return [cls for cls in self._imported_components() if name in _names_of(cls)]
 
     def known_names(self) -> Iterator[str]:
         """`alias.Name` and the bare names of components, of all modules that are imported already."""

@@ -1,0 +1,96 @@
+"""Everything that is run on the code. `nox` alone runs what CI runs; `nox -l` lists the rest."""
+
+from __future__ import annotations
+
+import pathlib
+
+import nox
+
+ROOT = pathlib.Path(__file__).parent
+CONSTRAINTS = str(ROOT / "constraints.txt")
+PACKAGES = ["flambe-core", "flambe-torch", "flambe-nlp"]
+TESTING = ["pytest>=8", "pytest-timeout", "hypothesis", "hatchling", "editables"]
+
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["lint", "types", "core", "tests"]
+
+
+def install(session: nox.Session, packages: list[str], *more: str) -> None:
+    """Installs our packages in place, torch pinned."""
+    editable = [part for name in packages for part in ("-e", f"packages/{name}")]
+    session.install("-q", "-c", CONSTRAINTS, *editable, *more)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite; what takes minutes is marked slow and left to `nox -s slow`."""
+    install(session, PACKAGES, *TESTING, "moto[server,s3]", "s3fs", "scikit-learn")
+    session.run("pytest", "-m", "not slow and not gpu and not network", *session.posargs)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """The long tests: kills at many instants, long fuzzing, a real S3 server."""
+    install(session, PACKAGES, *TESTING, "moto[server,s3]", "s3fs", "scikit-learn")
+    session.run("pytest", "-m", "slow and not gpu and not network", *session.posargs)
+
+
+@nox.session
+def core(session: nox.Session) -> None:
+    """Core's tests where nothing but core is installed: proof that it is light."""
+    install(session, ["flambe-core"], *TESTING)
+    session.run("python", "-c", "import importlib.util as u; assert not u.find_spec('torch')")
+    session.run("pytest", "tests/core", "-m", "not slow and not gpu and not network", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and the directions in which packages may import each other."""
+    install(session, PACKAGES, "ruff", "import-linter")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy in strict mode."""
+    install(session, PACKAGES, "mypy", "types-PyYAML")
+    session.run("mypy", "-p", "flambe", "-p", "flambe_torch", "-p", "flambe_nlp")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Builds every wheel, installs the wheels in a clean environment and runs the main job."""
+    session.install("-q", "build")
+    out = pathlib.Path(session.create_tmp()) / "wheels"
+    for name in PACKAGES:
+        session.run("python", "-m", "build", "-q", "--wheel", "-o", str(out), f"packages/{name}")
+    session.install("-q", "-c", CONSTRAINTS, *map(str, out.glob("*.whl")))
+    with session.chdir(session.create_tmp()):
+        session.run("flambe", "run", str(ROOT / "examples/questions.yaml"), "--force")
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Core's tests on the oldest versions its metadata allows."""
+    session.install("-q", "uv")
+    session.run(
+        "uv", "pip", "install", "-q", "--resolution=lowest-direct", "-e", "packages/flambe-core", *TESTING
+    )
+    session.run("pytest", "tests/core", "-m", "not slow and not gpu and not network", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks whose figures the documentation quotes."""
+    install(session, PACKAGES)
+    for script in sorted(pathlib.Path("benchmarks").glob("*.py")):
+        session.run("python", str(script))
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """What needs a GPU; run where there is one."""
+    install(session, PACKAGES, *TESTING)
+    session.run("pytest", "-m", "gpu", *session.posargs)

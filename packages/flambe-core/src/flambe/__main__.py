@@ -1,0 +1,5 @@
+"""`python -m flambe` is `flambe`."""
+
+from flambe.cli.main import main
+
+main()
