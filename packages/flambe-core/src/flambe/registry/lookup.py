@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
@@ -62,6 +63,9 @@ class Lookup:
 
     def tag_of(self, value: Callable[..., Any]) -> str | None:
         """The first of the candidates that stands for `value`; None if no config can reach it."""
+        if inspect.ismethod(value) and inspect.isclass(value.__self__):
+            owner = self.tag_of(value.__self__)
+            return f"{owner}.{value.__name__}" if owner else None
         return next((tag for tag in self._candidates(value) if self._stands_for(tag, value)), None)
 
     def _registered(self, tag: str, names: Sequence[str]) -> Target | None:
@@ -97,7 +101,8 @@ class Lookup:
             return Target(tag, value, factory, namespace.provider)
         if components:
             return self._component(tag, names, components)
-        raise self._unknown(tag, broken) from broken
+        self._header.check_modules()  # one that cannot be imported may have it
+        raise self._unknown(tag, names, broken) from broken
 
     def _component(self, tag: str, names: Sequence[str], components: Sequence[type]) -> Target:
         if len(components) > 1:
@@ -114,8 +119,7 @@ class Lookup:
 
     def _in_header(self, tag: str, names: Sequence[str]) -> Target:
         module = self._header.module(names[0])
-        known = [f"{names[0]}.{name}" for name in public_names(module)]
-        value, factory = _reach(tag, module, names[1:], known)
+        value, factory = _reach(tag, module, names[1:], f"{names[0]}.")
         return Target(tag, value, factory, self._provider_of(module.__name__))
 
     def _imported(self, tag: str) -> Target:
@@ -127,8 +131,7 @@ class Lookup:
         if is_private_here(module, names[0]):
             value, factory = reach_inside(vars(module)[names[0]], names[1:])
         else:
-            known = [f"{path}:{name}" for name in public_names(module)]
-            value, factory = _reach(tag, module, names, known)
+            value, factory = _reach(tag, module, names, f"{path}:")
         return Target(tag, value, factory, self._provider_of(path))
 
     def _provider_of(self, module: str) -> Provider:
@@ -161,14 +164,20 @@ class Lookup:
 
     def _stands_for(self, tag: str, value: object) -> bool:
         try:
-            return self.find(tag).callable == value
-        except (PluginError, UnreachableError):
+            found = self.find(tag)
+        except Exception:  # noqa: BLE001 - it may import code of others; if that fails, it does not read back
             return False
+        return found.value is value and found.factory is None
 
-    def _unknown(self, tag: str, broken: BrokenNamespaceError | None) -> UnknownTagError:
-        prefix, dot, _ = tag.rpartition(".")
+    def _unknown(
+        self, tag: str, names: Sequence[str], broken: BrokenNamespaceError | None
+    ) -> UnknownTagError:
+        prefix = ".".join(names[:-1])
+        owner = self._owner(prefix)
+        if owner is not None:
+            return _no_factory(tag, owner, UnreachableError(f"class {owner.__name__!r} has no {names[-1]!r}"))
         known = list(self.known())
-        if dot and prefix in self._namespaces.prefixes():
+        if prefix in self._namespaces.prefixes():
             known += [f"{prefix}.{name}" for name in self._namespaces.names(prefix)]
         message = f"unknown tag {tag!r}{did_you_mean(nearest(tag, known))}"
         package = package_for(tag)
@@ -209,15 +218,16 @@ def _inside(tag: str, registration: Registration, names: Sequence[str]) -> Targe
 
 
 def _no_factory(tag: str, value: object, error: UnreachableError) -> UnknownTagError:
-    stem, _, name = tag.rpartition(".")
+    stem = tag.rpartition(".")[0]
     known = [f"{stem}.{factory}" for factory in factories(value)] if isinstance(value, type) else []
-    return UnknownTagError(f"unknown tag {tag!r}: {error}{did_you_mean(nearest(f'{stem}.{name}', known))}")
+    return UnknownTagError(f"unknown tag {tag!r}: {error}{did_you_mean(nearest(tag, known))}")
 
 
-def _reach(tag: str, module: ModuleType, names: Sequence[str], known: Iterable[str]) -> Reached:
+def _reach(tag: str, module: ModuleType, names: Sequence[str], prefix: str) -> Reached:
     try:
         return reach(module, names)
     except UnreachableError as error:
+        known = [prefix + name for name in public_names(module)]
         raise UnknownTagError(f"unknown tag {tag!r}: {error}{did_you_mean(nearest(tag, known))}") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from flambe.language.nodes import Node
     from flambe.log import MetricSink
     from flambe.saving.protocol import StateCodec
+
+_LOG = logging.getLogger("flambe")
 
 
 class Registry:
@@ -126,8 +129,11 @@ class Registry:
         return self._made("frameworks")
 
     def sinks(self) -> list[MetricSink]:
-        """A new instance of each metric sink: a sink belongs to one run."""
-        return [registration.load()() for registration in self._usable("sinks")]
+        """A new instance of each metric sink: a sink belongs to one run.
+
+        One that cannot be imported is warned of and left out: nothing is lost but a view.
+        """
+        return list(filter(None, map(_sink, self._usable("sinks"))))
 
     def commands(self) -> dict[str, Registration]:
         """The commands that plugins add, by name; `load()` gives the `click.Command`."""
@@ -152,3 +158,12 @@ class Registry:
             if registration not in self._instances:
                 self._instances[registration] = registration.load()()
         return [self._instances[registration] for registration in usable]
+
+
+def _sink(registration: Registration) -> MetricSink | None:
+    try:
+        made: MetricSink = registration.load()()
+    except PluginError as error:
+        _LOG.warning("metric sink left out: %s", error)
+        return None
+    return made

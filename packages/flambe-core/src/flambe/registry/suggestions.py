@@ -34,13 +34,22 @@ def package_for(tag: str) -> str | None:
     return next((package for package, names in _BY_NAME.items() if first in names.split()), None)
 
 
-def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Up to `count` of the `known` names that look like `name`, the most alike first; case counts little."""
-    by_lower: dict[str, str] = {}
+def nearest(tag: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Up to `count` of the `known` tags that look like `tag`, the most alike first; case counts little.
+
+    Last names are compared; of tags with one last name, that with the prefix of `tag` is taken.
+    """
+    prefix, name = _split(tag)
+    alike: dict[str, list[str]] = {}
     for other in known:
-        by_lower.setdefault(other.lower(), other)
-    found = difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=0.7)
-    return [by_lower[lower] for lower in found]
+        alike.setdefault(_split(other)[1].lower(), []).append(other)
+    found = difflib.get_close_matches(name.lower(), alike, n=count, cutoff=0.7)
+    return [min(alike[last], key=lambda other: (_split(other)[0] != prefix, other)) for last in found]
+
+
+def _split(tag: str) -> tuple[str, str]:
+    end = max(tag.rfind("."), tag.rfind(":"))
+    return tag[: max(end, 0)], tag[end + 1 :]
 
 
 def did_you_mean(names: Iterable[str]) -> str:

@@ -114,10 +114,12 @@ def is_buildable(value: object) -> bool:
 
 
 def public_names(module: types.ModuleType) -> list[str]:
-    """The names that `reach` finds in `module`, in alphabetical order."""
-    listed = getattr(module, "__all__", None)
-    names = listed if isinstance(listed, list | tuple) else list(vars(module))
-    return sorted(name for name in names if _is_reachable(module, name))
+    """The names that `reach` finds in `module`, in alphabetical order; lazy ones are taken at their word."""
+    held = vars(module)
+    listed = held.get("__all__")
+    names = {str(name) for name in listed} if isinstance(listed, list | tuple) else set(held)
+    lazy = {name for name in names if name not in held and not name.startswith("_")}
+    return sorted(lazy | {name for name in names & set(held) if _is_reachable(module, name)})
 
 
 def _is_component(value: object) -> bool:
@@ -137,7 +139,7 @@ def _component_signature(cls: Callable[..., Any]) -> inspect.Signature:
 def _is_reachable(module: types.ModuleType, name: str) -> bool:
     try:
         _from_module(module, name)
-    except Exception:  # noqa: BLE001 - a lazy attribute may fail in any way: then it cannot be reached
+    except UnreachableError:
         return False
     return True
 
