@@ -169,6 +169,14 @@ class Lookup:
             return False
         return found.value is value and found.factory is None
 
+    def _owner(self, tag: str) -> type | None:
+        """The class that `tag` stands for, when what follows it is what is wrong."""
+        try:
+            value = self.find(tag).value if tag else None
+        except Exception:  # noqa: BLE001 - then it is unknown as well
+            return None
+        return value if isinstance(value, type) else None
+
     def _unknown(
         self, tag: str, names: Sequence[str], broken: BrokenNamespaceError | None
     ) -> UnknownTagError:
