@@ -20,6 +20,11 @@ from flambe.language.text import MAX_BYTES, Text, decode, readable
 _ARGUMENT = "<argument '"
 
 
+def argument_file(argument: str) -> str:
+    """The name in messages of a command-line argument that overrides a value."""
+    return f"{_ARGUMENT}{argument}'>"
+
+
 @dataclass(frozen=True)
 class Document:
     """A config as it was read.
