@@ -21,6 +21,9 @@ class StateCodec(Protocol):
         ...     def handles(self, value):
         ...         return type(value).__name__ == "Bag"
         ...
+        ...     def is_value(self, value):
+        ...         return False
+        ...
         ...     def get_state(self, value, parts):
         ...         return {"items": sorted(value.items)} if value.items else None
         ...
@@ -42,6 +45,12 @@ class StateCodec(Protocol):
 
     def handles(self, value: object, /) -> bool:
         """Whether the state of `value` is this codec's to save."""
+
+    def is_value(self, value: object, /) -> bool:
+        """Whether `value` is itself data, such as a tensor: `read` gives back what `write` was given.
+
+        Such values may stand inside states and be the value of a link.
+        """
 
     def get_state(self, value: Any, parts: Mapping[str, object], /) -> Any:
         """The state of `value` without that of `parts`, which have folders of their own; None for none.

@@ -113,12 +113,13 @@ class RemoteStorage:
     ) -> None:
         folder = clean_path(path)
         *_, seal = files
-        self.remove(f"{folder}/{seal}")
+        start = f"{folder}/" if folder else ""
+        self.remove(start + seal)
         if not keep:
             self.remove(folder)
         for name, content in files.items():
             data = content if isinstance(content, bytes) else _bytes_of(content)
-            self.write(f"{folder}/{clean_path(name)}", data, durable=durable)
+            self._put(start + clean_path(name), data)
 
     def append(self, path: str, lines: bytes, *, durable: bool = False) -> None:
         path = clean_path(path)

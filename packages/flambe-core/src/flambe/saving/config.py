@@ -1,0 +1,268 @@
+"""The `config.yaml` of each part, and what its links meant when it was saved.
+
+A config keeps links as links. Beside it, `links.json` says how each link of the part itself is followed
+when the part is loaded: a plain value or array is written down, a part of the same save or another
+stage's save is named by its relative path.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from flambe.component import origin_of
+from flambe.errors import FlambeError, SavingError
+from flambe.language import nodes
+from flambe.language.links import Attribute, Item, LinkPath
+from flambe.language.nodes import Build, Entry, Link, Node, Scalar
+from flambe.language.walk import walk
+from flambe.registry.registry import Registry
+from flambe.saving.protocol import StateCodec
+from flambe.saving.storage import Content
+from flambe.saving.tree import MISSING, Part, Steps, arguments_of
+from flambe.saving.values import Encoder, UnsavableError, is_small, to_json
+
+HERE = "this"
+"""The root of links inside an object that Python code built."""
+VALUES = "values"
+"""The root of links to argument values that YAML cannot write."""
+LINKS = "links.json"
+
+
+@dataclass
+class PartConfig:
+    """What is written of a part's config.
+
+    Attributes:
+        links: The links of the part's own arguments, without those of parts inside it; each with its
+            live value or MISSING.
+    """
+
+    part: Part
+    node: Node | None = None
+    links: list[tuple[Link, Any]] = field(default_factory=list)
+
+    @property
+    def at(self) -> LinkPath | None:
+        """Where the config that built the part had it."""
+        origin = origin_of(self.part.value)
+        return origin.path if origin is not None else None
+
+
+class ConfigWriter:
+    """Writes the configs of all parts of one object.
+
+    Args:
+        outside: Gives the value of a link that leads out of the saved object, if it is at hand.
+        upstream: The folders of the stages that links lead to, relative to the saved object's.
+    """
+
+    def __init__(
+        self,
+        root: Part,
+        node: Node | None,
+        registry: Registry,
+        *,
+        outside: Callable[[LinkPath], Any] | None = None,
+        upstream: Mapping[str, str] | None = None,
+    ) -> None:
+        self._registry = registry
+        self._outside = outside
+        self._upstream = upstream or {}
+        self._parts = {part.steps: part for part in root.walk()}
+        self._first = {id(part.value): part.steps for part in reversed(list(root.walk()))}
+        self.configs: dict[Steps, PartConfig] = {
+            steps: PartConfig(part) for steps, part in self._parts.items()
+        }
+        origin = origin_of(root.value)
+        self._at = (origin.path if origin is not None else None) or LinkPath(HERE)
+        written = self._node(root.value, (), node, self.configs[()])
+        self.configs[()].node = written
+
+    def at(self, config: PartConfig) -> LinkPath:
+        """The link that leads to a part, as links in the configs name it."""
+        return config.at or _extended(self._at, config.part.steps)
+
+    def links_file(self, config: PartConfig, codecs: Sequence[StateCodec]) -> dict[str, Content]:
+        """`links.json` and the files of its arrays; nothing for a part without links of its own."""
+        if not config.links:
+            return {}
+        encoder = Encoder("link", codecs)
+        entries = {key_of(link): self._entry(config, link, live, encoder) for link, live in config.links}
+        return {LINKS: to_json(entries), **encoder.files}
+
+    def _node(self, live: Any, steps: Steps, given: Node | None, owner: PartConfig) -> Node:
+        if isinstance(given, Link):
+            owner.links.append((given, live))
+            return given
+        if origin_of(live) is not None and live is not MISSING:
+            return self._object_node(live, steps, owner)
+        if isinstance(given, nodes.Mapping) and isinstance(live, dict):
+            entries = (
+                replace(e, value=self._node(live.get(e.key, MISSING), (*steps, _step(e.key)), e.value, owner))
+                for e in given.entries
+            )
+            return replace(given, entries=tuple(entries))
+        if isinstance(given, nodes.Sequence) and isinstance(live, list) and len(live) == len(given.items):
+            pairs = enumerate(zip(live, given.items, strict=True))
+            return replace(given, items=tuple(self._node(v, (*steps, i), n, owner) for i, (v, n) in pairs))
+        if given is not None:
+            owner.links.extend((inner, MISSING) for _, inner in walk(given) if isinstance(inner, Link))
+            return given
+        return self._plain_node(live, steps, owner)
+
+    def _object_node(self, live: Any, steps: Steps, owner: PartConfig) -> Node:
+        first = self._first.get(id(live))
+        if first != steps:
+            link = Link(_extended(self._at, first or ()))
+            owner.links.append((link, live))
+            return link
+        config = self.configs[steps]
+        arguments = [
+            (name, self._node(value, (*steps, name), given, config))
+            for name, value, given in arguments_of(live)
+        ]
+        config.node = Build(self._tag(live), _arguments_node(live, arguments))
+        return config.node
+
+    def _plain_node(self, live: Any, steps: Steps, owner: PartConfig) -> Node:
+        if live is None or type(live) in (bool, int, float, str):
+            return Scalar(live)
+        if type(live) is dict and all(_is_key(key) for key in live):
+            entries = (Entry(k, self._node(v, (*steps, _step(k)), None, owner)) for k, v in live.items())
+            return nodes.Mapping(tuple(entries))
+        if type(live) in (list, tuple):
+            return nodes.Sequence(tuple(self._node(v, (*steps, i), None, owner) for i, v in enumerate(live)))
+        link = Link(_extended(LinkPath(VALUES), steps[len(owner.part.steps) :]))
+        owner.links.append((link, live))
+        return link
+
+    def _tag(self, live: Any) -> str:
+        origin = origin_of(live)
+        factory = ""
+        if origin is not None and origin.node is not None:
+            tag = origin.node.tag
+            if self._is_known(tag):
+                return tag
+            name = tag.replace(":", ".").rpartition(".")[2]
+            factory = f".{name}" if name != type(live).__name__ else ""
+        found = self._registry.tag_of(type(live))
+        if found is None:
+            raise SavingError(
+                f"{type(live).__module__}.{type(live).__qualname__} cannot be found by name when the save is "
+                "loaded; define the class at the top level of a module"
+            )
+        return found + factory
+
+    def _is_known(self, tag: str) -> bool:
+        try:
+            self._registry.resolve(tag)
+        except FlambeError:
+            return False
+        return True
+
+    def _entry(self, owner: PartConfig, link: Link, live: Any, encoder: Encoder) -> dict[str, Any]:
+        """How `link` is followed when its part is loaded without what it leads to."""
+        entry: dict[str, Any] = {}
+        target = self._part_on(link.path)
+        known = target is None and live is MISSING and self._outside is not None and not link.call
+        value = self._value_outside(link.path) if known else live
+        if target is not None:
+            config, rest = target
+            entry = {"part": _relative(config.part.folder, owner.part.folder), "steps": rest}
+        elif link.path.root in self._upstream:
+            folder = posixpath.join(_relative("", owner.part.folder), self._upstream[link.path.root])
+            entry = {"save": folder, "steps": str(LinkPath("", link.path.steps))}
+        if value is MISSING or (entry and type(value) in (list, tuple, dict) and not is_small(value)):
+            return entry or {"missing": "its value was not at hand"}
+        if target is not None and not is_small(value):
+            return entry
+        try:
+            entry["value"] = encoder.encode(value, str(link.path))
+        except UnsavableError:
+            entry = entry or {"missing": f"it was a {type(value).__module__}.{type(value).__qualname__}"}
+        return entry
+
+    def _value_outside(self, path: LinkPath) -> Any:
+        assert self._outside is not None
+        try:
+            return self._outside(path)
+        except FlambeError:
+            return MISSING
+
+    def _part_on(self, path: LinkPath) -> tuple[PartConfig, str] | None:
+        """The deepest part on the way to `path`, and the steps from there."""
+        best: tuple[int, PartConfig] | None = None
+        for config in self.configs.values():
+            at = self.at(config)
+            if leads_through(path, at) and (best is None or len(at.steps) >= best[0]):
+                best = len(at.steps), config
+        if best is None:
+            return None
+        return best[1], str(LinkPath("", path.steps[best[0] :]))
+
+
+def key_of(link: Link) -> str:
+    """How `links.json` names a link: as the config writes it."""
+    if link.args or link.kwargs:
+        from flambe.language.write import write_text
+
+        return write_text(link).strip()
+    return f"{'!call' if link.call else '!@'} {link.path}"
+
+
+def names_of(path: LinkPath) -> tuple[str, ...]:
+    """The steps of a link, however they are written: `.model` and `[model]` are the same part."""
+    return tuple(str(step.key if isinstance(step, Item) else step.name) for step in path.steps)
+
+
+def leads_through(path: LinkPath, place: LinkPath) -> bool:
+    """Whether `place` lies on the way to `path`, or is it."""
+    return path.root == place.root and names_of(path)[: len(place.steps)] == names_of(place)
+
+
+def used_aliases(node: Node | None, registry: Registry) -> dict[str, str]:
+    """The header's modules that the tags of a config need, by alias."""
+    used: dict[str, str] = {}
+    tags = {n.tag for _, n in walk(node) if isinstance(n, Build)} if node is not None else set()
+    for tag in tags if registry.aliases else ():
+        module = getattr(registry.resolve(tag).value, "__module__", "")
+        used |= {
+            alias: path
+            for alias, path in registry.aliases.items()
+            if tag.partition(".")[0] == alias or f"{module}.".startswith(f"{path}.")
+        }
+    return dict(sorted(used.items()))
+
+
+def _arguments_node(live: Any, arguments: list[tuple[str | int, Node]]) -> Node | None:
+    origin = origin_of(live)
+    given = origin.node.arguments if origin is not None and origin.node is not None else None
+    if isinstance(given, nodes.Sequence):
+        return nodes.Sequence(tuple(node for _, node in arguments))
+    if given is not None and not isinstance(given, nodes.Mapping):
+        return arguments[0][1]
+    if not arguments:
+        return given
+    return nodes.Mapping(tuple(Entry(str(name), node) for name, node in arguments))
+
+
+def _extended(path: LinkPath, steps: Steps) -> LinkPath:
+    more = (
+        Item(step) if isinstance(step, int) or not step.isidentifier() else Attribute(step) for step in steps
+    )
+    return LinkPath(path.root, (*path.steps, *more))
+
+
+def _relative(folder: str, start: str) -> str:
+    return posixpath.relpath(folder or ".", start or ".")
+
+
+def _is_key(key: object) -> bool:
+    return key is None or type(key) in (str, int, float, bool)
+
+
+def _step(key: Any) -> str | int:
+    return key if isinstance(key, (str, int)) and not isinstance(key, bool) else str(key)

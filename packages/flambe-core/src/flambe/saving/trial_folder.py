@@ -1,0 +1,106 @@
+"""What a trial keeps in its folder: checkpoints while it runs, the finished object at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flambe.errors import DamagedSaveError, MissingFileError
+from flambe.language.links import LinkPath
+from flambe.language.nodes import Node
+from flambe.registry.registry import Registry
+from flambe.saving.seal import SealedFolder
+from flambe.saving.state import read_state, write_state
+from flambe.saving.storage import open_storage
+from flambe.saving.tree import parts_of
+from flambe.saving.writing import place_of, write_object
+
+CHECKPOINTS = ".checkpoints"
+PROGRESS = "progress.json"
+
+
+class TrialFolder:
+    """The folder of one trial. Every write is all or nothing; what a kill left unfinished does not count.
+
+    Args:
+        folder: A path or URL.
+        node: The stage's config, with every option replaced by its choice.
+        upstream: For each upstream stage, the id of the variant that links lead to.
+        outside: Gives the value of a link to another stage.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        registry: Registry,
+        *,
+        node: Node | None = None,
+        upstream: Mapping[str, str] | None = None,
+        outside: Callable[[LinkPath], Any] | None = None,
+    ) -> None:
+        self._url = folder
+        self._registry = registry
+        self._storage = open_storage(folder, registry.storage)
+        self._node = node
+        self._upstream = {stage: f"../../{stage}/{variant}" for stage, variant in (upstream or {}).items()}
+        self._outside = outside
+
+    def write_checkpoint(self, stage: object, *, step: int, extra: Mapping[str, Any]) -> None:
+        """Store what going on after `step` steps needs; earlier checkpoints go once it is safe."""
+        progress = json.dumps({"step": step, "extra": extra}).encode()
+        earlier = self._storage.list(CHECKPOINTS)
+        name = f"{step:09d}"
+        write_state(
+            parts_of(stage, self._node),
+            self._storage,
+            f"{CHECKPOINTS}/{name}",
+            self._registry.codecs(),
+            {PROGRESS: progress},
+        )
+        for other in earlier:
+            if other != name:
+                self._storage.remove(f"{CHECKPOINTS}/{other}")
+
+    def load_checkpoint(self, stage: object) -> tuple[int, Mapping[str, Any]] | None:
+        """Restore the newest checkpoint into a freshly built stage; its step and extra, or None.
+
+        Raises:
+            DamagedSaveError: A file of it was altered, cut short or removed.
+        """
+        for name in sorted(self._storage.list(CHECKPOINTS), reverse=True):
+            try:
+                saved = SealedFolder(self._storage, f"{CHECKPOINTS}/{name}")
+            except MissingFileError:  # a kill left it unfinished
+                continue
+            progress = json.loads(saved.read(PROGRESS))
+            read_state(parts_of(stage, self._node), saved, self._registry.codecs())
+            return progress["step"], progress["extra"]
+        return None
+
+    def write_finished(self, stage: object) -> None:
+        """Store the finished object as `flambe.save` does, beside the trial's other files."""
+        storage, folder = place_of(self._url, self._registry)
+        write_object(
+            parts_of(stage, self._node),
+            storage,
+            folder,
+            self._registry,
+            node=self._node,
+            outside=self._outside,
+            upstream=self._upstream,
+            keep=True,
+        )
+        self._storage.remove(CHECKPOINTS)
+
+    def load_finished(self, stage: object) -> None:
+        """Give a freshly built stage the state that it was finished with.
+
+        Raises:
+            DamagedSaveError: A file was altered, cut short or removed, or nothing was finished there.
+        """
+        try:
+            saved = SealedFolder(self._storage)
+        except MissingFileError as error:
+            raise DamagedSaveError(f"{error}; remove the folder to run the trial again") from error
+        read_state(parts_of(stage, self._node), saved, self._registry.codecs())
