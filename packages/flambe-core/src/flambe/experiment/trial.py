@@ -57,7 +57,9 @@ class Trial:
         self._setting = setting
         self._registry = registry
         self._imports = imports
-        self._folder = TrialFolder(task.folder, registry)
+        self._folder = TrialFolder(
+            task.folder, registry, node=task.node, upstream=task.upstream, outside=self._outside
+        )
         self._frameworks: list[Framework] = []
         self._stage: Any = None
 

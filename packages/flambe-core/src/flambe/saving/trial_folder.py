@@ -79,7 +79,10 @@ class TrialFolder:
         return None
 
     def write_finished(self, stage: object) -> None:
-        """Store the finished object as `flambe.save` does, beside the trial's other files."""
+        """Store the finished object as `flambe.save` does, beside the trial's other files.
+
+        Checkpoints stay until the driver has noted that the trial finished.
+        """
         storage, folder = place_of(self._url, self._registry)
         write_object(
             parts_of(stage, self._node),
@@ -91,7 +94,6 @@ class TrialFolder:
             upstream=self._upstream,
             keep=True,
         )
-        self._storage.remove(CHECKPOINTS)
 
     def load_finished(self, stage: object) -> None:
         """Give a freshly built stage the state that it was finished with.

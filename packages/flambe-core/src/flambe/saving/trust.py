@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 
 from flambe.component import Component
 from flambe.errors import SavingError
-from flambe.registry.entry_points import find_entry_points
+from flambe.registry.installed import find_entry_points
 from flambe.registry.registry import Registry
 from flambe.registry.targets import Target
 
