@@ -51,6 +51,7 @@ class Commands(click.Group):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script: an expected error is one message and an exit code, only a bug shows a traceback."""
+    _find_modules_here()
     registry = Registry.load()
     group = click.version_option(package_name="flambe-core", prog_name="flambe")(Commands(registry))
     try:
@@ -82,6 +83,13 @@ def report(error: FlambeError) -> int:
         return 2
     click.echo(f"flambe: {error}", err=True)
     return 1
+
+
+def _find_modules_here() -> None:
+    """Lets a header name a module of the working folder; what is installed goes first."""
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.append(here)
 
 
 def _is_config(argument: str) -> bool:

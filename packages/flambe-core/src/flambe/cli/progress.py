@@ -45,6 +45,9 @@ def display(*, verbose: bool) -> Iterator[Display]:
 class PlainLines:
     """One line for each variant that starts or ends."""
 
+    def __init__(self) -> None:
+        self._out = sys.stderr  # a trial in this process captures what is printed to sys.stderr
+
     def started(self, folder: str, stages: Mapping[str, StageRun]) -> None:
         self._say(f"run folder: {folder}")
 
@@ -59,11 +62,15 @@ class PlainLines:
             self._say(f"{name}: failed: {record.error}")
         else:
             metric = "" if record.metric is None else f", metric {number(record.metric)}"
-            steps = f" after {record.step} steps, {duration(record.seconds)}" if record.step else ""
+            steps = (
+                f" after {record.step} step{'s' * (record.step != 1)}, {duration(record.seconds)}"
+                if record.step
+                else ""
+            )
             self._say(f"{name}: {record.status}{steps}{metric}")
 
     def _say(self, line: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')}  {line}", file=sys.stderr, flush=True)
+        print(f"{time.strftime('%H:%M:%S')}  {line}", file=self._out, flush=True)
 
 
 @dataclass
@@ -109,7 +116,7 @@ class LiveTable:
 
         self._runs = stages
         self._stages = {name: _Progress() for name in stages}
-        console = Console(stderr=True)
+        console = Console(file=sys.stderr)
         console.print(f"[dim]run folder: {folder}[/dim]", highlight=False)
         live = Live(console=console, refresh_per_second=4, get_renderable=self._table, transient=True)
         live.start()

@@ -13,7 +13,7 @@ from flambe.executors.protocol import TrialKey
 from flambe.experiment.journal import JOURNAL, Journal, TrialRecord, decode, records, whole_lines
 from flambe.log import Record
 from flambe.saving.storage import Storage
-from flambe.saving.trial_folder import drop_checkpoints
+from flambe.saving.trial_folder import CHECKPOINTS
 
 RUN = "run.json"
 CONFIG = "config.yaml"
@@ -74,7 +74,7 @@ class RunFolder:
 
     def drop_checkpoints(self, key: TrialKey) -> None:
         """Removes what only an unfinished trial needs, once the journal says that it finished."""
-        drop_checkpoints(self.storage, folder_of(key))
+        self.storage.remove(f"{folder_of(key)}/{CHECKPOINTS}")
 
     def rewind(self, key: TrialKey, step: int) -> list[Record]:
         """Drops the metrics that the trial logged after `step` steps, and returns those that stay."""
