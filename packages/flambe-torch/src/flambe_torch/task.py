@@ -1,0 +1,111 @@
+"""`Task`: what a `Trainer` learns and measures, as a Lightning module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from flambe_torch.data import Batch
+from flambe_torch.metrics import Metric
+
+
+class Lessons(Protocol):
+    """How to learn from a batch and what to predict for it; a `Trainer` is one."""
+
+    optimizer: Any
+    iter_scheduler: Any
+    max_grad_norm: float | None
+    max_grad_abs_val: float | None
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The modules that move to the training's device, by name."""
+
+    def training_loss(self, batch: Batch) -> torch.Tensor:
+        """The loss of a batch, 0-d."""
+
+    def predict(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predictions and target of a batch."""
+
+    def dev_loss(self, predictions: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The mean loss of a batch in validation, 0-d."""
+
+
+class Task(pl.LightningModule):
+    """Trains by `lessons`; logs the losses and `metrics` once each validation is done."""
+
+    def __init__(self, lessons: Lessons, metrics: Mapping[str, Metric]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict(lessons.modules())
+        self._lessons = lessons
+        self._metrics = metrics
+        self._train_loss, self._dev_loss = _Mean(), _Mean()
+
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
+        loss = self._lessons.training_loss(batch)
+        self._train_loss.add(loss.detach())
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        for metric in self._metrics.values():
+            metric.reset()
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        predictions, target = self._lessons.predict(batch)
+        self._dev_loss.add(self._lessons.dev_loss(predictions, target), len(target))
+        for metric in self._metrics.values():
+            metric.update(predictions, target)
+
+    def on_validation_epoch_end(self) -> None:
+        reduce = self.trainer.strategy.reduce
+        self.log("train/loss", self._train_loss.take(self.device, reduce))
+        self.log("dev/loss", self._dev_loss.take(self.device, reduce))
+        for name, metric in self._metrics.items():
+            self.log(f"dev/{name}", metric.compute())
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        limits = (("norm", self._lessons.max_grad_norm), ("value", self._lessons.max_grad_abs_val))
+        for algorithm, limit in limits:
+            if limit is not None:
+                self.clip_gradients(optimizer, limit, algorithm)
+
+    def configure_optimizers(self) -> Any:
+        optimizer, scheduler = self._lessons.optimizer, self._lessons.iter_scheduler
+        if scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def optimizer_states(self) -> dict[str, Any]:
+        """The optimizer's and the scheduler's state, as they stand in a Lightning checkpoint."""
+        scheduler = self._lessons.iter_scheduler
+        return {
+            "optimizer_states": [self._lessons.optimizer.state_dict()],
+            "lr_schedulers": [] if scheduler is None else [scheduler.state_dict()],
+        }
+
+
+class _Mean:
+    """A weighted mean that stays on the device until it is taken."""
+
+    def __init__(self) -> None:
+        self._total: torch.Tensor | float = 0.0
+        self._weight = 0
+
+    def add(self, value: torch.Tensor, weight: int = 1) -> None:
+        self._total = self._total + (value if weight == 1 else value * weight)
+        self._weight += weight
+
+    def take(self, device: torch.device, reduce: Callable[..., Any]) -> float:
+        """The mean over all processes; begins anew."""
+        sums = torch.tensor([float(self._total), self._weight], device=device)
+        total, weight = reduce(sums, reduce_op="sum").tolist()
+        self._total, self._weight = 0.0, 0
+        return float(total / weight) if weight else float("nan")

@@ -1,0 +1,316 @@
+"""`Trainer`: trains a model step by step, keeps the best, and goes on exactly where it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from flambe.component import Component
+from flambe.log import log
+from flambe_torch.data import Batch
+from flambe_torch.fit import Fit
+from flambe_torch.metrics import Metric, metric_of, metrics_of
+from flambe_torch.samplers import Sampler
+from flambe_torch.task import Task
+
+Weights = dict[str, torch.Tensor]
+
+OURS = frozenset(
+    {"max_epochs", "max_steps", "val_check_interval", "check_val_every_n_epoch", "limit_val_batches"}
+    | {"accumulate_grad_batches", "num_sanity_val_steps", "gradient_clip_val", "gradient_clip_algorithm"}
+)
+"""Lightning's arguments that the trainer's own decide."""
+
+
+class Trainer(Component):
+    """Trains `model`: a step is `iter_per_step` iterations, then one pass over dev.
+
+    Lightning does the devices, precision, strategies and callbacks: one fit that waits after each step.
+    The model holds the newest weights while it is trained and the best ones at the end; the last ones are
+    then in `last_weights`. What a step logs: `train/loss`, `train/lr`, `dev/loss`, `dev/<metric>` and
+    `best/<metric>`.
+
+    A subclass that learns in another way overrides `training_loss` (and `predict`, `modules`).
+
+    Args:
+        train_sampler: Its batches, without end and shuffled, are trained on.
+        dev_sampler: Its batches are what each step is measured on.
+        model: Takes the columns of a batch but the last, which is the target, and returns predictions. Or a
+            `LightningModule`: it brings its own loss and optimizer, and gets the batches as they are.
+        loss_fn: Takes predictions and target, and returns the mean loss.
+        metric_fn: What ranks the steps and the variants: a metric of `flambe_torch.metrics`, of torchmetrics,
+            or a function of predictions and target; None for the dev loss; for a `LightningModule`, the
+            name of a value that it logs in validation.
+        optimizer: Holds the model's parameters.
+        max_steps: Number of steps.
+        iter_per_step: Iterations (updates of the weights) in a step; None for as many as one pass takes.
+        scheduler: A learning rate scheduler, stepped after each step. `ReduceLROnPlateau` sees the dev loss
+            if its mode is `min`, and the metric if it is `max`.
+        iter_scheduler: A learning rate scheduler, stepped after each iteration.
+        lower_is_better: Of the metric; None if it knows.
+        extra_metrics: Measured on dev too; a list, or a mapping of names.
+        batches_per_iter: Batches whose gradients are averaged for one iteration.
+        max_grad_norm: Gradients are scaled so that their norm is at most this.
+        max_grad_abs_val: Gradients are clamped to at most this; after `max_grad_norm`.
+        precision: Lightning's, such as `32-true` or `bf16-mixed`.
+        accelerator: Lightning's, such as `cpu` or `gpu`.
+        devices: Lightning's: how many, or which.
+        strategy: Lightning's, such as `ddp`; see the package's README for more than one device.
+        callbacks: Lightning callbacks. Those that monitor a value name it as it is logged (`dev/loss`).
+        lightning: More arguments of Lightning's `Trainer`.
+    """
+
+    def __init__(
+        self,
+        train_sampler: Sampler,
+        dev_sampler: Sampler,
+        model: nn.Module,
+        loss_fn: Any = None,
+        metric_fn: Any = None,
+        *,
+        optimizer: Optimizer | None = None,
+        max_steps: int = 10,
+        iter_per_step: int | None = None,
+        scheduler: Any = None,
+        iter_scheduler: Any = None,
+        lower_is_better: bool | None = None,
+        extra_metrics: Iterable[Any] | Mapping[str, Any] = (),
+        batches_per_iter: int = 1,
+        max_grad_norm: float | None = None,
+        max_grad_abs_val: float | None = None,
+        precision: str = "32-true",
+        accelerator: str = "auto",
+        devices: int | str | Sequence[int] = 1,
+        strategy: str = "auto",
+        callbacks: Sequence[pl.Callback] = (),
+        lightning: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.train_sampler = train_sampler
+        self.dev_sampler = dev_sampler
+        self.model = model
+        self.loss_fn = loss_fn
+        self.metric_fn = metric_fn
+        self.optimizer = optimizer
+        self.max_steps = max_steps
+        self.scheduler = scheduler
+        self.iter_scheduler = iter_scheduler
+        self.batches_per_iter = batches_per_iter
+        self.iter_per_step = iter_per_step or math.ceil(len(train_sampler) / batches_per_iter)
+        self.max_grad_norm = max_grad_norm
+        self.max_grad_abs_val = max_grad_abs_val
+        self._options = {
+            "precision": precision,
+            "accelerator": accelerator,
+            "devices": devices,
+            "strategy": strategy,
+            **(lightning or {}),
+        }
+        self._callbacks = tuple(callbacks)
+        self._metrics, self._ranked_by = self._measured(extra_metrics)
+        self.lower_is_better = self._direction(lower_is_better)
+        self._check()
+
+        self.steps_done = 0
+        self.best_step = 0
+        self.best_metric: float | None = None
+        self.last_weights: Weights | None = None
+        self.finished = False
+        self._best_weights: Weights | None = None
+        self._progress: Mapping[str, Any] = {}
+        self._fit: Fit | None = None
+
+    def step(self) -> bool:
+        """Train and validate once; returns whether there is more to do."""
+        if self.finished:
+            return False
+        if self._fit is None:
+            self._fit = self._start()
+        if self._fit.advance():
+            self._take(self._fit)
+        if self._fit.ended or self.steps_done >= self.max_steps:
+            self._finish()
+        return not self.finished
+
+    def metric(self) -> float | None:
+        """The best dev metric so far; None before the first step."""
+        return self.best_metric
+
+    def close(self) -> None:
+        """Free what training holds; the next `step` goes on from here."""
+        if self._fit is not None:
+            self._progress = self._fit.progress()
+            self._fit.close()
+            self._fit = None
+
+    def training_loss(self, batch: Batch) -> torch.Tensor:
+        """The loss of a batch, 0-d: what is trained on."""
+        loss: torch.Tensor = self.loss_fn(*self.predict(batch))
+        return loss
+
+    def predict(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predictions and target of a batch: what is measured."""
+        *inputs, target = batch
+        return self.model(*inputs), target
+
+    def dev_loss(self, predictions: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The mean loss of a batch in validation, 0-d."""
+        loss: torch.Tensor = self.loss_fn(predictions, target)
+        return loss
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The modules that training moves to its device, by name."""
+        named = {"model": self.model, "loss_fn": self.loss_fn}
+        return {name: module for name, module in named.items() if isinstance(module, nn.Module)}
+
+    def custom_state(self) -> Mapping[str, Any]:
+        """How far training is; the best or the last weights, where the model does not hold them."""
+        return {
+            "steps_done": self.steps_done,
+            "best_step": self.best_step,
+            "best_metric": self.best_metric,
+            "finished": self.finished,
+            "best_weights": None if self._model_is_best else self._best_weights,
+            "last_weights": self.last_weights,
+            "progress": self._progress_now(),
+        }
+
+    def load_custom_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`; the model, the optimizer and the schedulers take back theirs themselves."""
+        self.close()
+        self.steps_done = state["steps_done"]
+        self.best_step = state["best_step"]
+        self.best_metric = state["best_metric"]
+        self.finished = state["finished"]
+        self._best_weights = state["best_weights"]
+        self.last_weights = state["last_weights"]
+        self._progress = state["progress"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the running fit: a copy goes on from its progress."""
+        return {**self.__dict__, "_progress": self._progress_now(), "_fit": None}
+
+    def _progress_now(self) -> Mapping[str, Any]:
+        return self._progress if self._fit is None else self._fit.progress()
+
+    @property
+    def _model_is_best(self) -> bool:
+        return self.finished or self.best_step == self.steps_done
+
+    def _measured(self, extra: Iterable[Any] | Mapping[str, Any]) -> tuple[dict[str, Metric], str]:
+        """What is measured on dev, and the name under which the value that ranks is logged."""
+        if isinstance(self.metric_fn, str):
+            return metrics_of(extra), self.metric_fn
+        if self.metric_fn is None:
+            return metrics_of(extra), "dev/loss"
+        metric = metric_of(self.metric_fn)
+        extras = metrics_of(extra)
+        if metric.name in extras:
+            raise ValueError(f"two metrics are called {metric.name!r}; name the extra_metrics by a mapping")
+        return {metric.name: metric, **extras}, f"dev/{metric.name}"
+
+    def _direction(self, lower_is_better: bool | None) -> bool:
+        if lower_is_better is not None:
+            return lower_is_better
+        name = self._ranked_by.removeprefix("dev/")
+        return self._metrics[name].lower_is_better if name in self._metrics else name.endswith("loss")
+
+    def _check(self) -> None:
+        own = isinstance(self.model, pl.LightningModule)
+        brought = [name for name in ("loss_fn", "optimizer") if getattr(self, name) is not None]
+        if own and brought:
+            raise ValueError(f"a LightningModule brings its own {' and '.join(brought)}")
+        if own and not isinstance(self.metric_fn, str):
+            raise ValueError(
+                "a LightningModule needs metric_fn: the name of a value that it logs in validation"
+            )
+        if not own and len(brought) < 2:
+            raise ValueError("Trainer needs loss_fn and optimizer, unless the model is a LightningModule")
+        decided = OURS & self._options.keys()
+        if decided:
+            raise ValueError(f"the Trainer's own arguments decide Lightning's {', '.join(sorted(decided))}")
+        if len(self.dev_sampler) == 0 or len(self.train_sampler) == 0:
+            raise ValueError("there are too few rows for one batch")
+        plateau = isinstance(self.scheduler, ReduceLROnPlateau)
+        if plateau and self.scheduler.mode == "max" and self.lower_is_better:
+            raise ValueError("ReduceLROnPlateau with mode max needs a metric that is better when higher")
+
+    def _start(self) -> Fit:
+        """A fit that goes on from where training is."""
+        if self.steps_done and self._best_weights is None:
+            self._best_weights = _copied(self.model)
+        batches = self.iter_per_step * self.batches_per_iter
+        options = {**self._options, "accumulate_grad_batches": self.batches_per_iter}
+        if isinstance(self.model, pl.LightningModule):
+            module: pl.LightningModule = self.model
+            options["gradient_clip_val"] = self.max_grad_norm or self.max_grad_abs_val
+            options["gradient_clip_algorithm"] = "norm" if self.max_grad_norm else "value"
+        else:
+            module = Task(self, self._metrics)
+        module.train()
+        return Fit(
+            module,
+            self.train_sampler,
+            self.dev_sampler,
+            batches_per_step=batches,
+            start=batches * self.steps_done,
+            progress=self._progress,
+            callbacks=self._callbacks,
+            options=options,
+        )
+
+    def _take(self, fit: Fit) -> None:
+        """Log and rank what the fit did in a step."""
+        self.steps_done += 1
+        results = fit.results
+        if self._ranked_by not in results:
+            known = ", ".join(sorted(results)) or "nothing"
+            raise ValueError(f"metric_fn is {self._ranked_by!r}, but the model logs {known}")
+        value = results[self._ranked_by]
+        if self._is_better(value):
+            self.best_metric, self.best_step = value, self.steps_done
+            self._best_weights = _copied(self.model, self._best_weights)
+        results["train/lr"] = fit.optimizer.param_groups[0]["lr"]
+        results[f"best/{self._ranked_by.removeprefix('dev/')}"] = self.best_metric or 0.0
+        for name, result in results.items():
+            log(name, result, self.steps_done)
+        self._step_scheduler(value, results)
+
+    def _is_better(self, value: float) -> bool:
+        best = self.best_metric
+        if best is None or math.isnan(best):
+            return True
+        return value < best if self.lower_is_better else value > best
+
+    def _step_scheduler(self, value: float, results: Mapping[str, float]) -> None:
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(value if self.scheduler.mode == "max" else results.get("dev/loss", value))
+        elif self.scheduler is not None:
+            self.scheduler.step()
+
+    def _finish(self) -> None:
+        """Put the best weights into the model, and keep the last ones."""
+        if self._fit is not None:
+            self._fit.end()
+        self._fit, self._progress, self.finished = None, {}, True
+        if self.best_step != self.steps_done and self._best_weights is not None:
+            self.last_weights = _copied(self.model)
+            self.model.load_state_dict(self._best_weights)
+        self._best_weights = None
+        self.model.eval()
+
+
+def _copied(model: nn.Module, into: Weights | None = None) -> Weights:
+    """A copy of the model's weights; into the tensors of an earlier copy, if they fit."""
+    state = model.state_dict()
+    if into is None or into.keys() != state.keys():
+        return {name: tensor.detach().clone() for name, tensor in state.items()}
+    for name, tensor in state.items():
+        into[name].copy_(tensor.detach())
+    return into
