@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import collections
 import collections.abc
 import enum
@@ -21,7 +22,6 @@ MAPPINGS: tuple[type, ...] = (
     collections.abc.MutableMapping,
 )
 _HEAP_TYPE = 1 << 9
-_PLAIN_METACLASSES = ("type", "ABCMeta", "_ProtocolMeta")
 
 Alternative: TypeAlias = Any
 """A class, a generic alias of one (`list[int]`), or a `Literal`."""
@@ -47,7 +47,7 @@ def alternatives(annotation: Any) -> tuple[Alternative, ...] | None:
     if origin is typing.Literal:
         return (annotation,)
     cls = origin or annotation
-    return (annotation,) if isinstance(cls, type) and not _open(cls) else None
+    return (annotation,) if isinstance(cls, type) and is_inspectable(cls) and not _open(cls) else None
 
 
 def class_of(alternative: Alternative) -> type | None:
@@ -56,15 +56,32 @@ def class_of(alternative: Alternative) -> type | None:
     return cls if isinstance(cls, type) else None
 
 
+def is_inspectable(cls: type) -> bool:
+    """Whether `cls` can be asked about without raising, which is only in doubt for unusual metaclasses."""
+    if _has_plain_metaclass(cls):
+        return True
+    try:
+        _ = cls.__mro__, cls.__module__, cls.__name__, vars(cls), getattr(cls, "metric", None)
+        _ = issubclass(cls, int), issubclass(int, cls), isinstance(0, cls)
+    except Exception:  # noqa: BLE001 - a metaclass of others decides
+        return False
+    return True
+
+
 def is_plain(cls: type) -> bool:
     """Whether `cls` and its parents are written in Python and nothing else can stand in for them.
 
     Classes of C extensions (tensors, arrays, devices) are often made from plain values by those who
     take them, so what is given for them is never judged.
     """
-    if type(cls).__name__ not in _PLAIN_METACLASSES or _of_stdlib(cls):
+    if not _has_plain_metaclass(cls) or _of_stdlib(cls):
         return False
     return all(_in_python(base) for base in cls.__mro__ if base is not object and not _of_support(base))
+
+
+def _has_plain_metaclass(cls: type) -> bool:
+    meta = type(cls)
+    return meta in (type, abc.ABCMeta, enum.EnumMeta) or meta.__name__ == "_ProtocolMeta"
 
 
 def _in_python(cls: type) -> bool:

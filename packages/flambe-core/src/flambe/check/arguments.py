@@ -80,7 +80,7 @@ class Call:
             elif self.signature.extra is not None:
                 bound.given.append(Given(self.signature.extra, node, (index,)))
             else:
-                message = f"{self.name} takes {_count(len(places))}, but {len(self.args)} are given"
+                message = f"{self.name} takes {_count(len(places))}, but {_given(len(self.args))}"
                 bound.faults.append(Fault(message, node.position, (index,)))
                 return
 
@@ -126,9 +126,11 @@ class Call:
 
     def _misspelt(self, name: str) -> bool:
         """Whether an unknown argument was already reported as a slip of `name`."""
-        names = self.signature.names
+        if self.signature.named_extra:
+            return False
+        names = [parameter.name for parameter in self.signature.parameters]
         unknown = [e.key for e in self.kwargs if isinstance(e.key, str) and self.signature.get(e.key) is None]
-        return not self.signature.named_extra and any(nearest(each, names) == name for each in unknown)
+        return any(nearest(each, names) == name for each in unknown)
 
 
 def split(arguments: Node | None) -> tuple[tuple[Node, ...], tuple[Entry, ...]]:
@@ -156,4 +158,8 @@ def argument(build: nodes.Build, signature: Signature | None, name: str | int) -
 
 
 def _count(number: int) -> str:
-    return "no arguments" if number == 0 else f"{number} argument" + ("s" if number > 1 else "") + " by place"
+    return "no arguments" if number == 0 else f"{number} argument{'s' if number > 1 else ''} by place"
+
+
+def _given(number: int) -> str:
+    return "1 is given" if number == 1 else f"{number} are given"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flambe.check.experiment import KEYS, Complaint, Key, Stages, judge, stage_name_fault
 from flambe.check.knowledge import Knowledge
 from flambe.check.links import Scope
-from flambe.check.nearest import did_you_mean
+from flambe.check.nearest import did_you_mean, nearest
 from flambe.check.objects import ObjectCheck, Outside, Rules
 from flambe.check.ranking import without_metric
 from flambe.check.tags import Tags, extension_fault
@@ -80,13 +80,14 @@ class _DocumentCheck:
     def _experiment(self, keys: nodes.Mapping) -> None:
         self._read_names(keys)
         table = {key.name: key for key in KEYS}
-        for entry in keys.entries:
-            if entry.key not in table:
-                message = f"an experiment has no key {entry.key!r}{did_you_mean(entry.key, table)}"
-                self._add(message, entry, (str(entry.key),))
-        missing = [key.name for key in KEYS if key.required and keys.get(key.name) is None]
-        for name in missing:
-            self._say(f"an experiment needs the key {name!r}", keys)
+        unknown = [entry for entry in keys.entries if entry.key not in table]
+        for entry in unknown:
+            message = f"an experiment has no key {entry.key!r}{did_you_mean(entry.key, table)}"
+            self._add(message, entry, (str(entry.key),))
+        slips = [nearest(entry.key, table) for entry in unknown]
+        for key in KEYS:
+            if key.required and keys.get(key.name) is None and key.name not in slips:
+                self._say(f"an experiment needs the key {key.name!r}", keys)
         self._pipeline()
         self._tops(keys, table)
 

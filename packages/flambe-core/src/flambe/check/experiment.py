@@ -73,8 +73,11 @@ def judge(key: Key, node: Node, stages: Stages) -> Iterator[Complaint]:
     if isinstance(node, nodes.Unreadable) or (_is_null(node) and not key.required):
         return
     for complaint in key.judge(node, stages):
-        if not isinstance(complaint.node, nodes.Unreadable):
+        if not isinstance(complaint.node, _REPORTED_ELSEWHERE):
             yield complaint
+
+
+_REPORTED_ELSEWHERE = (nodes.Unreadable, nodes.Link, nodes.Grid, nodes.Draws, nodes.Distribution)
 
 
 def _is_null(node: Node) -> bool:
@@ -106,7 +109,7 @@ def _name(node: Node, _: Stages) -> Iterator[Complaint]:
         yield _wrong("text", node)
     elif isinstance(node, Scalar) and not _SAFE_NAME.match(str(node.value)):
         yield Complaint(
-            f"{node.value!r} names a folder: use letters, digits, '-', '_' and '.' (not first or last)", node
+            f"{node.value!r} cannot name a folder; use letters, digits, '-', '_' and, inside, '.'", node
         )
 
 

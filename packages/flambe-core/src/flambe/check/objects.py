@@ -118,7 +118,7 @@ class ObjectCheck:
         parameter = given.parameter
         for misfit in Judge(self._knowledge.possible).misfits(given.node, parameter.annotation, given.steps):
             if not _like_the_default(misfit.node, parameter.default):
-                message = _misfit_message(name, misfit)
+                message = _misfit_message(name, parameter.name, misfit)
                 self._say(message, misfit.node, (*path, *misfit.steps))
 
     def _link(self, node: nodes.Link, path: Path) -> None:
@@ -202,10 +202,9 @@ def _like_the_default(node: Node, default: object) -> bool:
     return isinstance(node, nodes.Scalar) and type(node.value) is type(default)
 
 
-def _misfit_message(name: str, misfit: Misfit) -> str:
-    what = format_path(misfit.steps)
-    found = misfit.found
-    if isinstance(misfit.node, nodes.Link):
-        found = f"{found}, to which {misfit.node.path} points"
+def _misfit_message(name: str, parameter: str, misfit: Misfit) -> str:
+    what = format_path((parameter, *misfit.steps[1:]))
+    link = misfit.node if isinstance(misfit.node, nodes.Link) else None
+    found = f"but {link.path} is {misfit.found}" if link else f"not {misfit.found}"
     hint = f"; {misfit.hint}" if misfit.hint else ""
-    return f"{name}: {what!r} must be {misfit.expected}, not {found}{hint}"
+    return f"{name}: {what!r} must be {misfit.expected}, {found}{hint}"

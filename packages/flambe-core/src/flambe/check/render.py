@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as _json
+import unicodedata
 from collections.abc import Iterable
 
 from flambe.errors import Problem
@@ -49,6 +50,14 @@ def _quote(problem: Problem) -> list[str]:
     at, source = problem.position, problem.source
     if at is None or source is None or not source.strip():
         return []
-    before = source[: at.column - 1]
-    indent = "".join("\t" if character == "\t" else " " for character in before)
+    indent = "".join(map(_blank, source[: at.column - 1]))
     return [f"    {source}", f"    {indent}^"]
+
+
+def _blank(character: str) -> str:
+    """What takes as much room as `character` in a terminal."""
+    if character == "\t":
+        return character
+    if unicodedata.combining(character):
+        return ""
+    return "  " if unicodedata.east_asian_width(character) in "WF" else " "

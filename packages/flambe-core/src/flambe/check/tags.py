@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from flambe.check.annotations import is_inspectable
 from flambe.check.nearest import listed
 from flambe.errors import FlambeError
 
@@ -47,6 +48,8 @@ class Tags:
             return Resolved(None, tag, str(error))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin border: importing runs code of others
             return Resolved(None, tag, f"!{tag} cannot be imported: {_said(error)}")
+        if isinstance(target, type) and not is_inspectable(target):
+            return Resolved(None, tag)
         return Resolved(target, _name(target, tag), _fault(target, tag))
 
 

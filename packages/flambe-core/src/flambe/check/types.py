@@ -139,6 +139,8 @@ def show(value: Node | Typed) -> str:
             return "a list"
         case nodes.Mapping():
             return "a mapping"
+        case nodes.Build(tag=tag):
+            return f"an object (!{tag})"
     return _a(type(value).__name__.lower())
 
 
