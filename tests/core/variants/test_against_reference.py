@@ -112,8 +112,8 @@ def own_worlds(node: Node) -> list[tuple[Own, Node]]:
     made: list[tuple[Own, Node]] = []
     for settled, taken in ways(node, {}):
         drawn = any(isinstance(part, Distribution) for _, part in walk(settled))
-        for sample in range(NUM_SAMPLES) if drawn else [None]:
-            made.append(((frozenset(taken.items()), sample), settled))
+        samples = range(NUM_SAMPLES) if drawn else [None]
+        made += [((frozenset(taken.items()), sample), settled) for sample in samples]
     return made
 
 

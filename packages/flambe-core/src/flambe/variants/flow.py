@@ -6,10 +6,12 @@ import json
 import math
 import re
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from flambe.language import nodes
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./+-]*\Z")
+_TAG_CHARACTERS = "-;/?:@&=+$.~*'()"
 _WORDS = frozenset({"null", "true", "false"})
 
 
@@ -23,11 +25,11 @@ def one_line(node: nodes.Node) -> str:
         case nodes.Mapping(entries=entries):
             return _mapping(entries)
         case nodes.Build(tag=tag, arguments=arguments):
-            return f"!{tag}" if arguments is None else f"!{tag} {one_line(arguments)}"
+            return _build(quote(tag, safe=_TAG_CHARACTERS), arguments)
         case nodes.Link(path=path, call=True, args=args, kwargs=kwargs) if args or kwargs:
             return f"!call {{target: {_scalar(str(path))}, args: {_list(args)}, kwargs: {_mapping(kwargs)}}}"
         case nodes.Link(path=path, call=call):
-            return f"!call {path}" if call else f"!@ {path}"
+            return f"{'!call' if call else '!@'} {_scalar(str(path))}"
         case nodes.Grid(options=options):
             return f"!g {_list(options)}"
         case nodes.Draws(low=low, high=high, count=count, decimals=decimals):
@@ -38,16 +40,25 @@ def one_line(node: nodes.Node) -> str:
         case nodes.ClusterPath(path=path):
             return f"!cluster {_scalar(path)}"
         case nodes.Environment(name=name):
-            return f"!env {name}"
+            return f"!env {_scalar(name)}"
         case nodes.Secret(section=section, key=key):
-            return f"!secret {section}.{key}"
+            return f"!secret {_scalar(f'{section}.{key}')}"
     raise TypeError(f"no YAML for {type(node).__name__}")
+
+
+def _build(tag: str, arguments: nodes.Node | None) -> str:
+    match arguments:
+        case None:
+            return f"!{tag}"
+        case nodes.Scalar() | nodes.Sequence() | nodes.Mapping():
+            return f"!{tag} {one_line(arguments)}"
+    return f"!{tag} {_list([arguments])}"  # a node cannot have two tags
 
 
 def _scalar(value: nodes.Plain) -> str:
     if isinstance(value, str):
         plain = _PLAIN.match(value) and value.lower() not in _WORDS
-        return value if plain else json.dumps(value)
+        return value if plain else json.dumps(value, ensure_ascii=not value.isprintable())
     if isinstance(value, float):
         return (
             repr(value) if math.isfinite(value) else f"{value}".replace("inf", ".inf").replace("nan", ".nan")
@@ -56,8 +67,14 @@ def _scalar(value: nodes.Plain) -> str:
 
 
 def _list(items: Iterable[nodes.Node]) -> str:
-    return f"[{', '.join(map(one_line, items))}]"
+    return f"[{', '.join(map(_inside, items))}]"
 
 
 def _mapping(entries: Iterable[nodes.Entry]) -> str:
-    return f"{{{', '.join(f'{_scalar(entry.key)}: {one_line(entry.value)}' for entry in entries)}}}"
+    return f"{{{', '.join(f'{_scalar(entry.key)}: {_inside(entry.value)}' for entry in entries)}}}"
+
+
+def _inside(node: nodes.Node) -> str:
+    """The node in a list or mapping, where a tag must not touch what comes next."""
+    bare = isinstance(node, nodes.Build) and node.arguments is None
+    return one_line(node) + " " * bare
