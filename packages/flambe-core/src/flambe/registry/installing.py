@@ -1,122 +1,101 @@
-"""Installing extensions with pip into the running environment, and remembering what was installed."""
+"""Installing what a header's entry names, unless this very state of it is installed already."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import json
-import os
-import shlex
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import metadata
+import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from packaging import requirements
 
-from flambe.errors import ExtensionError, OutputLockedError
-from flambe.saving.lock import FolderLock
+from flambe.errors import ExtensionError
+from flambe.language.header import Folder, Git, HeaderEntry, Requirement
+from flambe.registry import environment
+from flambe.registry.checkouts import check_out
 
-_LEFT_OUT = {".git", "__pycache__", "build", "dist", ".venv", "venv", ".mypy_cache", ".pytest_cache"}
+Progress = Callable[[str], None]
 
 
-def pip_install(target: str) -> None:
-    """Install a requirement or a folder into the environment of the running Python.
+def cache_folder() -> Path:
+    """Where clones and notes of what was installed are kept."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("flambe") / "extensions"
+
+
+def install(entry: HeaderEntry, module: str, progress: Progress) -> None:
+    """Install what `entry` names for its `module`; an import path names nothing that could be installed.
 
     Raises:
-        ExtensionError: with pip's output, if it fails.
+        ExtensionError: git or pip fails; the message holds what they said.
     """
-    options = ["--no-input", "--disable-pip-version-check"]
-    done = subprocess.run(  # noqa: S603 - the source is what the user's config names
-        [sys.executable, "-m", "pip", "install", *options, "--", target],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    importlib.invalidate_caches()
-    if done.returncode:
-        raise ExtensionError(f"`pip install {shlex.quote(target)}` failed:\n{done.stdout.strip()}")
+    match entry.source:
+        case Requirement(text=text):
+            _install_requirement(text, progress)
+        case Folder(path=path):
+            _install_folder(entry, Path(path), module, progress)
+        case Git() as source:
+            _install_checkout(source, module, progress)
 
 
-def version_of(distribution: str) -> str | None:
-    """The installed version, or None if it is not installed."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
+def conflict(entry: HeaderEntry) -> str | None:
+    """What is installed in place of what `entry` asks for; None if nothing is, or all is well."""
+    match entry.source:
+        case Requirement(text=text):
+            wanted = requirements.Requirement(text)
+            version = environment.version_of(wanted.name)
+            if version is not None and not environment.is_satisfied(wanted):
+                return f"{wanted.name} {version} is installed, not {text!r}"
+        case Git(url=url, ref=ref) as source:
+            state = environment.Installed(cache_folder()).state(_key(source))
+            if state is not None and not state.startswith(_state(source, "")):
+                return f"{state.partition(' ')[0]!r} of {url} is installed, not {ref or 'HEAD'!r}"
+    return None
 
 
-def is_satisfied(requirement: Requirement) -> bool:
-    """Whether the environment has what the requirement asks for (of a direct URL, only the name)."""
-    version = version_of(requirement.name)
-    return version is not None and requirement.specifier.contains(version, prereleases=True)
+def _install_requirement(text: str, progress: Progress) -> None:
+    if environment.is_satisfied(requirements.Requirement(text)):
+        return
+    with environment.locked(cache_folder()):
+        progress(f"installing {text}")
+        environment.pip_install(text)
 
 
-def is_editable(folder: Path) -> bool:
-    """Whether a distribution is installed from `folder` in editable mode: it is always up to date."""
-    uri = folder.resolve().as_uri()
-    for distribution in metadata.distributions():
-        text = distribution.read_text("direct_url.json")
-        if text and uri in text:
-            direct = json.loads(text)
-            if direct.get("url") == uri and direct.get("dir_info", {}).get("editable"):
-                return True
-    return False
+def _install_folder(entry: HeaderEntry, folder: Path, module: str, progress: Progress) -> None:
+    if not folder.is_dir():
+        raise ExtensionError(f"extension {entry.alias!r}: there is no folder {str(folder)!r}")
+    with environment.locked(cache_folder()):
+        if not environment.is_editable(folder):
+            key, state = str(folder.resolve()), environment.state_of(folder)
+            _install_state(folder, module, key=key, state=state, progress=progress)
 
 
-def state_of(folder: Path) -> str:
-    """A text that changes when a file inside `folder` does (names, sizes and times, not contents)."""
-    found = hashlib.sha256()
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if f not in _LEFT_OUT and not f.endswith(".egg-info"))
-        for name in sorted(files):
-            path = Path(root, name)
-            about = path.lstat()
-            found.update(f"{path.relative_to(folder)}\0{about.st_size}\0{about.st_mtime_ns}\0".encode())
-    return found.hexdigest()
+def _install_checkout(source: Git, module: str, progress: Progress) -> None:
+    cache = cache_folder()
+    with environment.locked(cache):
+        progress(f"fetching {source.url}")
+        checkout = check_out(source, cache)
+        state = _state(source, checkout.commit)
+        _install_state(checkout.folder, module, key=_key(source), state=state, progress=progress)
 
 
-class Installed:
-    """What was installed into this environment from where, kept in the user's cache folder."""
-
-    def __init__(self, cache: Path) -> None:
-        environment = hashlib.sha256(sys.prefix.encode()).hexdigest()[:16]
-        self._file = cache / f"installed-{environment}.json"
-
-    def state(self, source: str) -> str | None:
-        """The state (a commit, or `state_of` a folder) that was last installed from `source`."""
-        return self._read().get(source)
-
-    def remember(self, source: str, state: str) -> None:
-        aside = self._file.with_suffix(f".{os.getpid()}.tmp")
-        aside.write_text(json.dumps({**self._read(), source: state}, indent=1))
-        os.replace(aside, self._file)
-
-    def _read(self) -> dict[str, str]:
-        try:
-            found = json.loads(self._file.read_text())
-        except (OSError, ValueError):  # nothing yet, or damaged: then it is installed again
-            return {}
-        return found if isinstance(found, dict) else {}
+def _install_state(folder: Path, module: str, *, key: str, state: str, progress: Progress) -> None:
+    """Installs `folder` unless this very state of it is installed."""
+    installed = environment.Installed(cache_folder())
+    if installed.state(key) == state and _is_there(module):
+        return
+    progress(f"installing {folder}")
+    environment.pip_install(str(folder))
+    installed.remember(key, state)
 
 
-@contextmanager
-def locked(cache: Path, poll_s: float = 0.2) -> Iterator[None]:
-    """Only one process of this user installs at a time; the others wait."""
-    cache.mkdir(parents=True, exist_ok=True)
-    while (lock := _try_lock(cache)) is None:
-        time.sleep(poll_s)
-    with lock:
-        yield
+def _is_there(module: str) -> bool:
+    return importlib.util.find_spec(module.partition(".")[0]) is not None
 
 
-def _try_lock(cache: Path) -> FolderLock | None:
-    try:
-        return FolderLock.take(cache / "lock")
-    except OutputLockedError:
-        return None
+def _key(source: Git) -> str:
+    return f"{source.url}#{source.subfolder or ''}"
+
+
+def _state(source: Git, commit: str) -> str:
+    return f"{source.ref or 'HEAD'} {commit}"

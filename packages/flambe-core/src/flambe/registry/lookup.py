@@ -11,6 +11,7 @@ from typing import Any
 
 from flambe.errors import PluginError, UnknownTagError
 from flambe.registry.catalogue import Catalogue
+from flambe.registry.installed import find_distribution
 from flambe.registry.namespaces import BrokenNamespaceError, HeaderModules, Namespaces, add_note, is_inside
 from flambe.registry.plugins import PluginRecord, Registration
 from flambe.registry.suggestions import did_you_mean, nearest, package_for
@@ -91,7 +92,7 @@ class Lookup:
 
     def _bare(self, tag: str, names: Sequence[str]) -> Target:
         broken: BrokenNamespaceError | None = None
-        components = self._header.components(names[0])
+        components, rest = self._header.components(names)
         try:
             found = self._namespaces.find_bare(names, rivals=bool(components))
         except BrokenNamespaceError as error:
@@ -100,19 +101,18 @@ class Lookup:
             (value, factory), namespace = found
             return Target(tag, value, factory, namespace.provider)
         if components:
-            return self._component(tag, names, components)
+            return self._component(tag, components, rest)
         self._header.check_modules()  # one that cannot be imported may have it
         raise self._unknown(tag, names, broken) from broken
 
-    def _component(self, tag: str, names: Sequence[str], components: Sequence[type]) -> Target:
-        if len(components) > 1:
-            modules = " and in ".join(repr(cls.__module__) for cls in components)
-            raise PluginError(
-                f"component {names[0]!r} is defined in {modules}; write {self._forms(components)}"
-            )
-        cls = components[0]
+    def _component(self, tag: str, components: Sequence[type], rest: Sequence[str]) -> Target:
+        cls, *others = components
+        if others:
+            modules = " and in ".join(repr(one.__module__) for one in components)
+            forms = self._forms(components)
+            raise PluginError(f"component {cls.__name__!r} is defined in {modules}; write {forms}")
         try:
-            value, factory = reach_inside(cls, names[1:])
+            value, factory = reach_inside(cls, rest)
         except UnreachableError as error:
             raise _no_factory(tag, cls, error) from None
         return Target(tag, value, factory, self._provider_of(cls.__module__))
@@ -139,7 +139,8 @@ class Lookup:
         for registration in self._catalogue.everything():
             if is_inside(registration.target.partition(":")[0], top):
                 return registration.provider
-        return Provider(*_installed(top))
+        version = str(getattr(sys.modules.get(top), "__version__", ""))
+        return Provider(*(find_distribution(top) or (top, version)))
 
     def _forms(self, components: Iterable[type]) -> str:
         return " or ".join(f"!{self._written(cls)}" for cls in components)
@@ -235,6 +236,9 @@ def _reach(tag: str, module: ModuleType, names: Sequence[str], prefix: str) -> R
     try:
         return reach(module, names)
     except UnreachableError as error:
+        if len(names) > 1:
+            value, _ = _reach(tag, module, names[:-1], prefix)
+            raise _no_factory(tag, value, error) from None
         known = [prefix + name for name in public_names(module)]
         raise UnknownTagError(f"unknown tag {tag!r}: {error}{did_you_mean(nearest(tag, known))}") from None
 
@@ -250,13 +254,3 @@ def _import(tag: str, module: str) -> ModuleType:
     except Exception as error:
         add_note(error, f"while importing {module!r} for the tag {tag!r}")
         raise
-
-
-def _installed(top: str) -> tuple[str, str]:
-    from importlib import metadata
-
-    try:
-        found = metadata.distribution(top)
-    except (metadata.PackageNotFoundError, ValueError):
-        return top, str(getattr(sys.modules.get(top), "__version__", ""))
-    return found.metadata["Name"], found.version

@@ -90,7 +90,8 @@ def _first(namespaces: Iterable[Namespace], names: Sequence[str]) -> tuple[Reach
         return None
     if any(reached != found[0][0] for reached, _ in found):
         owners = " and by ".join(str(namespace.provider) for _, namespace in found)
-        raise PluginError(f"{'.'.join(names)!r} is brought by {owners}; write !module.path:{'.'.join(names)}")
+        forms = " or ".join(f"!{value.__module__}:{value.__qualname__}" for (value, _), _ in found)
+        raise PluginError(f"{'.'.join(names)!r} is brought by {owners}; write {forms}")
     return found[0]
 
 
@@ -136,15 +137,21 @@ class HeaderModules:
         """
         return import_extension(alias, self.aliases[alias], self._hints.get(alias, ""))
 
-    def components(self, name: str) -> list[type[Component]]:
-        """The `Component`s of the header's modules that are called `name`, or have it as an alias.
+    def components(self, names: Sequence[str]) -> tuple[list[type[Component]], Sequence[str]]:
+        """The `Component`s of the header's modules with the tag `names`, and the names that come after it.
 
-        A module that cannot be imported is passed over; `check_modules` says why.
+        A component's tags are its name and its aliases, which may hold dots. A module that cannot be
+        imported is passed over; `check_modules` says why.
         """
         for alias in self.aliases:
             with suppress(Exception):
                 self.module(alias)
-        return [cls for cls in self._imported_components() if name in _names_of(cls)]
+        known = [(cls, _names_of(cls)) for cls in self._imported_components()]
+        for count in range(len(names), 0, -1):
+            found = [cls for cls, own in known if ".".join(names[:count]) in own]
+            if found:
+                return found, names[count:]
+        return [], names
 
     def check_modules(self) -> None:
         """Import every module of the header; raises what `module` raises for the first that fails."""

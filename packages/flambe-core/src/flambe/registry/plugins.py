@@ -15,7 +15,7 @@ import pluggy
 
 from flambe.errors import PluginError
 from flambe.registry import hookspecs
-from flambe.registry.entry_points import EntryPoint, find_entry_points
+from flambe.registry.installed import EntryPoint, find_entry_points
 from flambe.registry.targets import Provider
 
 CORE = "flambe.plugin"

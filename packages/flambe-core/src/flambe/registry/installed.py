@@ -1,4 +1,4 @@
-"""The entry points of installed distributions, read without `importlib.metadata` where that gives the same.
+"""Installed distributions and their entry points, read without `importlib.metadata` where possible.
 
 Importing `importlib.metadata` (it needs `email` and `zipfile`) costs a third of what `flambe --help` may
 cost. Installed distributions are folders `*.dist-info` on `sys.path`, so those are read directly; archives
@@ -41,11 +41,28 @@ def find_entry_points(group: str) -> list[EntryPoint]:
     return sorted(point for points in found.values() for point in points)
 
 
+def find_distribution(name: str) -> tuple[str, str] | None:
+    """The name and version of the installed distribution `name`, however it is spelt, or None."""
+    wanted = _normalized(name)
+    for folder in map(_absolute, sys.path):
+        for stem, where, suffix in _distributions(folder):
+            if stem == wanted:
+                headers = _headers(_read(os.path.join(where, _METADATA[suffix])))
+                return headers.get("name", name), headers.get("version", "")
+    return None
+
+
 def _absolute(entry: str) -> str:
     return entry or os.curdir
 
 
 def _in_folder(folder: str, group: str) -> Iterator[tuple[str, list[EntryPoint]]]:
+    for name, where, suffix in _distributions(folder):
+        yield name, _in_distribution(where, suffix, group)
+
+
+def _distributions(folder: str) -> Iterator[tuple[str, str, str]]:
+    """The normalized name, folder and kind of each distribution that `folder` holds."""
     try:
         names = os.listdir(folder)
     except OSError:
@@ -53,8 +70,7 @@ def _in_folder(folder: str, group: str) -> Iterator[tuple[str, list[EntryPoint]]
     for name in names:
         stem, suffix = os.path.splitext(name)
         if suffix in _METADATA:
-            where = os.path.join(folder, name)
-            yield _normalized(stem.split("-")[0]), _in_distribution(where, suffix, group)
+            yield _normalized(stem.split("-")[0]), os.path.join(folder, name), suffix
 
 
 def _in_distribution(folder: str, suffix: str, group: str) -> list[EntryPoint]:
