@@ -24,7 +24,13 @@ Handle: TypeAlias = Any
 
 @dataclass(frozen=True)
 class Setting:
-    """What all trials of a run share; sent once to every worker."""
+    """What all trials of a run share; sent once to every worker.
+
+    Attributes:
+        header: The header's modules by alias.
+        hidden: Texts that must not be written anywhere: what `!env` and `!secret` stand for.
+        modules: What to import before the first trial.
+    """
 
     name: str
     folder: str
@@ -32,6 +38,7 @@ class Setting:
     header: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     resources: Mapping[str, str] = field(default_factory=dict)
+    hidden: Sequence[str] = field(default=(), repr=False)
     modules: Sequence[str] = ()
 
 
@@ -200,7 +207,10 @@ class Executor(Protocol):
         """
 
     def interrupt(self) -> None:
-        """Let every trial write a checkpoint after its current step and leave; each reports `Left`."""
+        """Let every trial write a checkpoint after its current step and leave; each reports `Left`.
+
+        This alone may be called at any time, as by a signal handler: `wait` carries it out.
+        """
 
     def release(self, handle: Handle) -> None:
         """No trial needs the handle's values any more, neither queued nor later."""

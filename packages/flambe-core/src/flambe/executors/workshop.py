@@ -1,0 +1,149 @@
+"""What every place that runs trials is equipped with: the runner, and a channel that keeps its promises."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from flambe.executors.handover import HandOver, Reducer
+from flambe.executors.protocol import (
+    Channel,
+    Event,
+    Failed,
+    Finished,
+    Handle,
+    Left,
+    Runner,
+    Setting,
+    Started,
+    Stepped,
+    TrialTask,
+)
+from flambe.language.links import LinkPath
+
+
+class Workshop(NamedTuple):
+    """What runs trials in one process, made once and used for one trial after the other."""
+
+    run: Runner
+    reducers: Callable[[], Iterable[Reducer]] = tuple
+
+
+Equip: TypeAlias = Callable[[Setting], Workshop]
+"""Makes the workshop of a process; an executor for several processes finds it by its module and name."""
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """What a new process that runs trials is told. `main` leads to the user's own script, if needed."""
+
+    setting: Setting
+    equip: Equip
+    main: Mapping[str, Any] | None = None
+
+
+def prepared(order: Prepare) -> Workshop:
+    """Import what trials need. What cannot be imported is reported by the trials that need it."""
+    if order.main is not None:
+        _import_main(order.main)
+    for module in order.setting.modules:
+        with suppress(Exception, SystemExit):
+            importlib.import_module(module)
+    try:
+        return order.equip(order.setting)
+    except Exception as error:  # noqa: BLE001  # plugins take part
+        return Workshop(_Refusal(error))
+
+
+def main_script(setting: Setting) -> Mapping[str, Any] | None:
+    """How a fresh process finds the script that this one runs, if trials need classes that it defines.
+
+    Raises:
+        RuntimeError: the script is being imported for just that, and would start its experiment again.
+    """
+    if "__main__" not in setting.modules:
+        return None
+    from multiprocessing import spawn
+
+    data = spawn.get_preparation_data("flambe")
+    wanted = ("sys_argv", "dir", "orig_dir", "init_main_from_name", "init_main_from_path")
+    return {key: data[key] for key in wanted if key in data}
+
+
+def equip(setting: Setting) -> Workshop:
+    """The workshop that runs the trials of a config."""
+    from flambe.experiment.trial import TrialRunner
+    from flambe.registry.registry import Registry
+
+    registry = Registry.load().with_aliases(setting.header)
+    return Workshop(TrialRunner(setting, registry), registry.codecs)
+
+
+class _Refusal:
+    """Fails every trial for the reason that nothing can be run here."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __call__(self, task: TrialTask, channel: Channel) -> None:
+        raise self._error
+
+
+class TrialChannel(ABC):
+    """The channel of one trial; knows whether the trial has ended, and after which step it is."""
+
+    def __init__(self, task: TrialTask, hand_over: HandOver) -> None:
+        self.key = task.key
+        self.step = 0
+        self.ended = False
+        self._hand_over = hand_over
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, Started | Stepped):
+            self.step = event.step
+        self.ended = self.ended or isinstance(event, Finished | Left | Failed)
+        self.send(event)
+
+    @abstractmethod
+    def send(self, event: Event) -> None:
+        """Bring the event to the driver."""
+
+    @abstractmethod
+    def stop_requested(self) -> bool: ...
+
+    @abstractmethod
+    def interrupt_requested(self) -> bool: ...
+
+    def load(self, handle: Handle) -> Mapping[LinkPath, Any]:
+        return self._hand_over.unpack(handle)
+
+    def share(self, values: Mapping[LinkPath, Any]) -> Handle:
+        return self._hand_over.pack(values)
+
+
+def run_trial(run: Runner, task: TrialTask, channel: TrialChannel) -> None:
+    """Run a trial so that it ends with exactly one last event, whatever the runner and user code do."""
+    try:
+        run(task, channel)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # the runner itself, or sys.exit()
+        if not channel.ended:
+            told = f"{type(error).__name__}: {error}"
+            channel.emit(Failed(task.key, told, "".join(traceback.format_exception(error))))
+    if not channel.ended:
+        channel.emit(Failed(task.key, "the trial ended without a result", ""))
+
+
+def _import_main(main: Mapping[str, Any]) -> None:
+    from multiprocessing import process, spawn
+
+    current: Any = process.current_process()
+    current._inheriting = True  # `main_script` then refuses, so that an unguarded script does not run twice
+    try:
+        spawn.prepare(dict(main))
+    finally:
+        del current._inheriting
