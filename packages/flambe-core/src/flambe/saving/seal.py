@@ -90,6 +90,17 @@ class SealedFolder:
         for name in self.parts:
             yield from self.part(name).walk()
 
+    def verify(self) -> None:
+        """Read every file of this folder and of all parts.
+
+        Raises:
+            DamagedSaveError: One is missing, cut short or altered.
+        """
+        for folder in self.walk():
+            for name in folder.names():
+                with folder.open(name):
+                    pass
+
     def read(self, name: str) -> bytes:
         """The bytes of a file.
 

@@ -50,18 +50,13 @@ def state_files(part: Part, codecs: Sequence[StateCodec]) -> dict[str, Content]:
     if part.borrowed:
         return {}
     codec = codec_for(part.value, codecs)
-    if codec is not None:
-        state = codec.get_state(part.value, part.inside())
-        return {} if state is None else {codec.file_name: _Writer(part, codec, state)}
-    custom = custom_state_of(part.value)
-    if custom is None:
-        return {}
-    encoder = Encoder("state", codecs)
     try:
-        encoded = encoder.encode(custom)
+        if codec is None:
+            return _custom_files(part.value, codecs)
+        state = codec.get_state(part.value, part.inside())
     except SavingError as error:
         raise SavingError(f"state of {part.title}: {error}") from error
-    return {STATE: to_json(encoded), **encoder.files}
+    return {} if state is None else {codec.file_name: _Writer(part, codec, state)}
 
 
 def restore(part: Part, saved: SealedFolder, codecs: Sequence[StateCodec]) -> None:
@@ -146,6 +141,14 @@ def read_state(root: Part, saved: SealedFolder, codecs: Sequence[StateCodec]) ->
             for part in child.walk():
                 _expect_no_state(part, saved, codec_for(part.value, codecs))
     restore(root, saved, codecs)
+
+
+def _custom_files(value: object, codecs: Sequence[StateCodec]) -> dict[str, Content]:
+    custom = custom_state_of(value)
+    if custom is None:
+        return {}
+    encoder = Encoder("state", codecs)
+    return {STATE: to_json(encoder.encode(custom)), **encoder.files}
 
 
 class _Writer:

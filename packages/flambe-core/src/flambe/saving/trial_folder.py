@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +20,9 @@ from flambe.saving.writing import place_of, write_object
 
 CHECKPOINTS = ".checkpoints"
 PROGRESS = "progress.json"
+SYNC_SECONDS = 5.0
+
+_log = logging.getLogger("flambe")
 
 
 class TrialFolder:
@@ -45,37 +50,58 @@ class TrialFolder:
         self._node = node
         self._upstream = {stage: f"../../{stage}/{variant}" for stage, variant in (upstream or {}).items()}
         self._outside = outside
+        self._synced = ""
+        self._synced_at = time.monotonic()
 
     def write_checkpoint(self, stage: object, *, step: int, extra: Mapping[str, Any]) -> None:
-        """Store what going on after `step` steps needs; earlier checkpoints go once it is safe."""
-        progress = json.dumps({"step": step, "extra": extra}).encode()
-        earlier = self._storage.list(CHECKPOINTS)
+        """Store what going on after `step` steps needs.
+
+        A kill loses nothing; a power cut loses at most what was done since the last checkpoint that was
+        synced to the disk, once in `SYNC_SECONDS`. Earlier ones go when one is synced.
+        """
+        durable = time.monotonic() - self._synced_at > SYNC_SECONDS
         name = f"{step:09d}"
+        earlier = [other for other in self._storage.list(CHECKPOINTS) if other not in (name, self._synced)]
         write_state(
             parts_of(stage, self._node),
             self._storage,
             f"{CHECKPOINTS}/{name}",
             self._registry.codecs(),
-            {PROGRESS: progress},
+            {PROGRESS: json.dumps({"step": step, "extra": extra}).encode()},
+            durable=durable,
         )
+        if durable:
+            earlier += [self._synced] if self._synced not in ("", name) else []
+            self._synced, self._synced_at = name, time.monotonic()
         for other in earlier:
-            if other != name:
-                self._storage.remove(f"{CHECKPOINTS}/{other}")
+            self._storage.remove(f"{CHECKPOINTS}/{other}")
 
     def load_checkpoint(self, stage: object) -> tuple[int, Mapping[str, Any]] | None:
         """Restore the newest checkpoint into a freshly built stage; its step and extra, or None.
 
+        Where the newest is damaged and an earlier one is not, that one is taken.
+
         Raises:
-            DamagedSaveError: A file of it was altered, cut short or removed.
+            DamagedSaveError: A file of every checkpoint was altered, cut short or removed.
         """
+        damage: DamagedSaveError | None = None
         for name in sorted(self._storage.list(CHECKPOINTS), reverse=True):
             try:
                 saved = SealedFolder(self._storage, f"{CHECKPOINTS}/{name}")
+                saved.verify()
             except MissingFileError:  # a kill left it unfinished
+                continue
+            except DamagedSaveError as error:
+                _log.warning("%s; looking for an earlier checkpoint", error)
+                damage = damage or error
                 continue
             progress = json.loads(saved.read(PROGRESS))
             read_state(parts_of(stage, self._node), saved, self._registry.codecs())
+            self._synced = name
             return progress["step"], progress["extra"]
+        if damage is not None:
+            folder = self._storage.join(CHECKPOINTS)
+            raise DamagedSaveError(f"{damage}; or remove {folder} to start the trial anew") from damage
         return None
 
     def write_finished(self, stage: object) -> None:

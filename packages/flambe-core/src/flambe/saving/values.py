@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from flambe.build.hidden import Hidden
 from flambe.errors import DamagedSaveError, SavingError
 from flambe.saving.protocol import StateCodec
 from flambe.saving.storage import Content
@@ -39,6 +40,8 @@ class Encoder:
         Raises:
             UnsavableError: naming the entry below `where`.
         """
+        if isinstance(value, Hidden):
+            raise UnsavableError(f"{where or 'the value'} comes from !env or !secret, which is never written")
         if value is None or isinstance(value, (bool, str)):
             return str(value) if isinstance(value, str) else value
         if isinstance(value, int):
