@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ def check_out(source: Git, cache: Path) -> Checkout:
         ExtensionError: git fails, or the repository has no such ref or folder.
     """
     clone = cache / hashlib.sha256(source.url.encode()).hexdigest()[:16]
-    if not (clone / "HEAD").exists() and not (clone / ".git" / "HEAD").exists():
-        _git(None, "clone", "--quiet", "--no-checkout", "--", source.url, str(clone))
+    if not clone.exists():
+        _clone(source.url, clone)
     elif source.ref is None or _fixed(clone, source.ref) is None:
         _git(clone, "fetch", "--quiet", "--prune", "--tags", "--force", "origin")
         _git(clone, "remote", "set-head", "origin", "--auto")
@@ -53,6 +54,14 @@ def check_out(source: Git, cache: Path) -> Checkout:
             _git(clone, "clean", "--quiet", "-d", "-x", "--force")
             return Checkout(_inside(clone, subfolder, source), commit)
     raise ExtensionError(f"{source.url} has no branch, tag or commit {source.ref!r}")
+
+
+def _clone(url: str, clone: Path) -> None:
+    """Clones aside and renames, so that a clone is there whole or not at all."""
+    aside = clone.with_name(f"{clone.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    _git(None, "clone", "--quiet", "--no-checkout", "--", url, str(aside))
+    aside.rename(clone)
 
 
 def _readings(source: Git) -> Iterator[tuple[str | None, str]]:
@@ -87,9 +96,8 @@ def _verified(clone: Path, ref: str) -> str | None:
 def _inside(clone: Path, subfolder: str, source: Git) -> Path:
     folder = (clone / subfolder).resolve()
     if not folder.is_relative_to(clone.resolve()) or not folder.is_dir():
-        raise ExtensionError(
-            f"{source.url} has no folder {subfolder!r} at {source.ref or 'its default branch'!r}"
-        )
+        where = repr(source.ref) if source.ref else "its default branch"
+        raise ExtensionError(f"{source.url} has no folder {subfolder!r} at {where}")
     return folder
 
 
