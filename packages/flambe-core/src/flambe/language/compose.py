@@ -188,7 +188,8 @@ class Composer:
 
     def _refuse_second(self, key: Key, first: Position | None, second: Position) -> None:
         if first:
-            self._report(f"{key!r} is given twice: here, at {second}, and before, at {first}", second)
+            places = f"{_place(second)}, and before at {_place(first)}"
+            self._report(f"{key!r} is given twice: at {places}", second)
 
     def _refuse_key(self, key: Node, position: Position) -> None:
         if not isinstance(key, Unreadable):
@@ -252,6 +253,10 @@ def _is_merge(event: Any) -> bool:
 
 def _identity(key: Key) -> tuple[type, str]:
     return type(key), repr(key)
+
+
+def _place(position: Position) -> str:
+    return f"line {position.line}, column {position.column}"
 
 
 def _unknown_standard(tag: str) -> str:

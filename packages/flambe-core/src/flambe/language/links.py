@@ -25,7 +25,7 @@ class Item:
 
     def __str__(self) -> str:
         bare = _ITEM.fullmatch(f"[{self.key}]")
-        if bare and _item_key(bare) == self.key:
+        if bare and self.key != "" and _item_key(bare) == self.key:
             return f"[{self.key}]"
         quote = '"' if "'" in str(self.key) else "'"
         return f"[{quote}{self.key}{quote}]"

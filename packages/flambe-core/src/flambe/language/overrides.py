@@ -93,17 +93,21 @@ def _joined(path: str, inside: str) -> str:
 def _apply(root: Node, override: _Override) -> Node:
     """`root` with the node that holds the last step replaced, wherever it stands."""
     steps = override.steps
-    entries = _entries(root)
-    first = _find(entries, steps[0]) if entries is not None else None
-    pipeline = _find(entries, Attribute(_PIPELINE)) if entries is not None else None
-    if first is None and pipeline is not None:
-        stages = _entries(pipeline.value)
-        if stages is not None and _find(stages, steps[0]):
+    stages = _stages(root)
+    if _find(_entries(root) or (), steps[0]) is None:
+        if _find(stages, steps[0]):
             steps = (Attribute(_PIPELINE), *steps)
+        elif len(steps) > 1:
+            raise override.wrong(_unknown(steps[0], (*(_entries(root) or ()), *stages)))
     holder = root
     for step in steps[:-1]:
         holder = _inside(holder, step, override)
     return _replaced(root, holder, _with(holder, steps[-1], override))
+
+
+def _stages(root: Node) -> tuple[Entry, ...]:
+    pipeline = _find(_entries(root) or (), Attribute(_PIPELINE))
+    return (_entries(pipeline.value) or ()) if pipeline else ()
 
 
 def _inside(holder: Node, step: Step, override: _Override) -> Node:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,24 @@ import yaml
 
 from flambe.errors import ConfigError, Problem
 from flambe.language.compose import Composer
-from flambe.language.events import events
+from flambe.language.events import events, libyaml_falls_short
 from flambe.language.header import Header, read_header
-from flambe.language.nodes import Build, Mapping, Node, Position, Scalar, Unreadable
+from flambe.language.nodes import (
+    Build,
+    Distribution,
+    Draws,
+    Grid,
+    Mapping,
+    Node,
+    Position,
+    Scalar,
+    Sequence,
+    Unreadable,
+)
 from flambe.language.syntax import syntax_error
 from flambe.language.text import MAX_BYTES, Text, decode, readable
 
+_LONGEST_QUOTED_TEXT = 60
 _ARGUMENT = "<argument '"
 
 
@@ -126,20 +139,28 @@ def _documents(text: Text) -> list[_Read]:
     Raises:
         ConfigError: on a syntax error, or if there are more.
     """
-    stream = events(text.content)
-    composer = Composer(text, stream)
-    documents: list[_Read] = []
     try:
-        for event in itertools.islice(stream, 1, None):
-            if isinstance(event, yaml.StreamEndEvent):
-                break
-            if len(documents) == 2:
-                position = text.position(event.start_mark)
-                raise text.refuse("a third document; a config is at most a header and one document", position)
-            root = composer.document()
-            documents.append(_Read(root, composer.problems, event.start_mark.index))
+        return _compose(text, events(text.content))
+    except yaml.YAMLError as error:
+        if not libyaml_falls_short(error, text.content):
+            raise syntax_error(error, text) from None
+    try:
+        return _compose(text, events(text.content, pure_python=True))
     except yaml.YAMLError as error:
         raise syntax_error(error, text) from None
+
+
+def _compose(text: Text, stream: Iterator[Any]) -> list[_Read]:
+    composer = Composer(text, stream)
+    documents: list[_Read] = []
+    for event in itertools.islice(stream, 1, None):
+        if isinstance(event, yaml.StreamEndEvent):
+            break
+        if len(documents) == 2:
+            position = text.position(event.start_mark)
+            raise text.refuse("a third document; a config is at most a header and one document", position)
+        root = composer.document()
+        documents.append(_Read(root, composer.problems, event.start_mark.index))
     return documents
 
 
@@ -161,7 +182,14 @@ def _refuse_other_roots(root: Node, text: Text, has_header: bool) -> None:
     )
 
 
-def _kind(root: Any) -> str:
-    if isinstance(root, Scalar):
-        return f"only the text {root.value!r}" if isinstance(root.value, str) else f"only {root.value!r}"
-    return f"a {type(root).__name__.lower()}"
+def _kind(root: Node) -> str:
+    match root:
+        case Scalar(value=str() as text):
+            return f"only the text {text!r}" if len(text) < _LONGEST_QUOTED_TEXT else "only one text"
+        case Scalar(value=value):
+            return f"only the value {value!r}"
+        case Sequence():
+            return "a list"
+        case Grid() | Draws() | Distribution():
+            return "a choice of options"
+    return "a single value"

@@ -82,6 +82,8 @@ def _unclosed_bracket(error: Any, text: Text) -> Explanation:
     closing = "}" if "mapping" in (error.context or "") else "]"
     if bracket not in "[{":
         bracket = "{" if closing == "}" else "["
+    if not text.content[error.problem_mark.index :].strip():
+        return f"'{bracket}' is never closed", mark
     where = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
     return f"'{bracket}' is never closed: expected ',' or '{closing}' at {where}", mark
 

@@ -135,7 +135,7 @@ def _call_with_arguments(tagged: Tagged, content: Mapping) -> Node:
         return Unreadable(position=tagged.position)
     text = target.value if isinstance(target, Scalar) else None
     place = target.position if target else tagged.position
-    path = _link_path(tagged, text if isinstance(text, str) else None, place, "target: stage.object.method")
+    path = _link_path(tagged, text if isinstance(text, str) else None, place, "{target: stage.object.method}")
     args = content.get("args") or Sequence()
     kwargs = content.get("kwargs") or Mapping()
     if not isinstance(args, Sequence):
@@ -159,7 +159,9 @@ def _all_names(tagged: Tagged, kwargs: tuple[Entry, ...]) -> bool:
 
 def _link_path(tagged: Tagged, text: str | None, place: Position | None, form: str) -> LinkPath | None:
     if not text:
-        tagged.report(f"'!{tagged.tag}' is followed by where it points, such as !{tagged.tag} {form}", place)
+        tagged.report(
+            f"'!{tagged.tag}' is followed by where it points, such as !{tagged.tag} {form}", tagged.position
+        )
         return None
     try:
         return parse_link(text)
