@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from flambe.build.hidden import Hidden
 from flambe.build.links import follow
 from flambe.component import ORIGIN, Origin, origin_of
 from flambe.errors import FlambeError, LinkError
@@ -165,7 +166,7 @@ class Builder:
         value = self._surroundings.environment.get(name)
         if value is None:
             raise FlambeError(f"{format_path(path)}: the environment variable {name} is not set")
-        return value
+        return Hidden(value)
 
     def _secret(self, section: str, key: str, path: Path) -> str:
         value = self._surroundings.secrets.get(section, {}).get(key)
@@ -173,7 +174,7 @@ class Builder:
             raise FlambeError(
                 f"{format_path(path)}: the secrets have no entry {section}.{key}; give a file with --secrets"
             )
-        return value
+        return Hidden(value)
 
 
 @contextmanager

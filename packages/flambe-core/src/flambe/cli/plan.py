@@ -21,11 +21,11 @@ def command(
     """Show FILE's stages, their links and variants, and what a resume would reuse. Nothing is run."""
     from flambe.experiment.experiment import Experiment
 
-    plan = Experiment.from_document(read_config(file, overrides)).plan()
+    plan, statuses = Experiment.from_document(read_config(file, overrides)).plan()
     if as_json:
-        click.echo(json.dumps(plan.json(), indent=2))
+        click.echo(json.dumps(plan.json(statuses), indent=2))
     elif graph:
-        click.echo(plan.mermaid())
+        click.echo(plan.mermaid(), nl=False)
     else:
-        click.echo(plan.text(verbose=everything))
+        click.echo(plan.text(statuses, verbose=everything), nl=False)
     return 0

@@ -22,14 +22,13 @@ from flambe.executors.protocol import (
     TrialKey,
     TrialTask,
 )
-from flambe.experiment.fingerprint import fingerprint, trial_seed
 from flambe.experiment.journal import TrialRecord
+from flambe.experiment.reuse import Reuse
 from flambe.experiment.run_folder import RunFolder, folder_of
 from flambe.experiment.settings import Settings
 from flambe.experiment.stage_run import StageRun, upstream_keys
 from flambe.log import MetricSink, Record
-from flambe.variants.reduce import Result, best
-from flambe.variants.variant import Variant, choice_values
+from flambe.variants.variant import Variant
 
 _TICK_S = 0.2
 
@@ -55,13 +54,10 @@ class Ingredients:
     executor: Executor
     setting: Setting
     folder: RunFolder
-    earlier: Mapping[TrialKey, TrialRecord]
-    versions: Mapping[str, Mapping[str, str]]
-    resources_of: Mapping[str, Mapping[str, str]]
+    reuse: Reuse
     devices_of: Mapping[str, Mapping[str, float]]
     threads_of: Mapping[str, int]
     sinks: Sequence[MetricSink] = ()
-    keep: frozenset[str] = frozenset()
     observe: Callable[[Update], None] = lambda update: None
 
 
@@ -148,9 +144,10 @@ class Engine:
     def _add_trial(self, stage: StageRun, variant: Variant) -> None:
         key = TrialKey(stage.name, variant.id)
         self._variants[key] = variant
-        record = self._record(stage, variant, key)
+        record = self._record(stage, variant)
         self.records[key] = record
         if record.ended_well:
+            self._in.folder.verify(key)
             self.reused.add(key)
             self._ended(key)
             return
@@ -167,40 +164,21 @@ class Engine:
         elif not waits:
             self._ready(key)
 
-    def _record(self, stage: StageRun, variant: Variant, key: TrialKey) -> TrialRecord:
-        """What is known of the trial: what an earlier run left if it still fits, else a new start."""
-        seed = trial_seed(self._in.settings.seed, stage.name, variant.id)
-        mark = fingerprint(
-            stage.space.resolve(variant),
-            seed=seed,
-            upstream={
-                name: self.records[TrialKey(name, up.id)].fingerprint for name, up in variant.upstream.items()
-            },
-            resources=self._in.resources_of[stage.name],
-            versions=self._in.versions[stage.name],
-        )
-        earlier = self._in.earlier.get(key)
-        kept = earlier is not None and earlier.ended_well and stage.name in self._in.keep
-        if earlier is not None and (earlier.fingerprint == mark or kept):
-            if not earlier.ended_well:
-                earlier.error = None
-                earlier.status = "pending" if earlier.started is None else "paused"
-            return earlier
-        record = TrialRecord(
-            key,
-            fingerprint=mark,
-            seed=seed,
-            upstream={name: up.id for name, up in variant.upstream.items()},
-            choices=choice_values(variant),
-        )
-        if earlier is not None:
-            self._in.folder.storage.remove(folder_of(key))
-        self._in.folder.journal.write(
+    def _record(self, stage: StageRun, variant: Variant) -> TrialRecord:
+        """What is known of the trial; one that is new to the folder, or changed, is noted there."""
+        record = self._in.reuse.record(stage, variant)
+        if not self._in.reuse.is_new(record):
+            if not record.ended_well:
+                record.error = None
+                record.status = "pending" if record.started is None else "paused"
+            return record
+        if record.key in self._in.reuse.earlier:
+            self._in.folder.storage.remove(folder_of(record.key))
+        self._note(
             "trial",
-            stage=key.stage,
-            variant=key.variant,
-            fingerprint=mark,
-            seed=seed,
+            record.key,
+            fingerprint=record.fingerprint,
+            seed=record.seed,
             upstream=record.upstream,
             choices=record.choices,
         )
@@ -265,7 +243,7 @@ class Engine:
             return
         record = self.records[key]
         record.status, record.step = "running", step
-        if record.attempts or key in self._in.earlier:
+        if record.attempts or key in self._in.reuse.earlier:
             kept = self._in.folder.rewind(key, step)
             for sink in self._in.sinks:
                 sink.restart(key.stage, key.variant, kept)
@@ -405,21 +383,16 @@ class Engine:
         if stage.reduce is None or stage.chosen is not None or not stage.ended or self._stopping:
             return
         assert stage.variants is not None
-        results = [self._result(stage, variant) for variant in stage.variants.values()]
         try:
-            stage.chosen = best(results, stage.reduce, stage=stage.name)
+            stage.choose({id_: self.records[TrialKey(stage.name, id_)] for id_ in stage.variants})
         except ReduceError as error:
             if str(error) not in self.problems:
                 self.problems.append(str(error))
             return
         self._in.folder.journal.write(
-            "reduced", stage=stage.name, kept=[variant.id for variant in stage.chosen]
+            "reduced", stage=stage.name, kept=[variant.id for variant in stage.flowing()]
         )
         self._release_unused(stage)
-
-    def _result(self, stage: StageRun, variant: Variant) -> Result:
-        record = self.records[TrialKey(stage.name, variant.id)]
-        return Result(variant, record.metric, record.ended_well, record.lower_is_better)
 
     def _release_unused(self, stage: StageRun) -> None:
         for variant in stage.variants or ():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,9 +16,12 @@ from flambe.executors.protocol import Executor, Setting, TrialKey
 from flambe.experiment.engine import Engine, Ingredients, Update
 from flambe.experiment.fingerprint import versions_of
 from flambe.experiment.interrupt import interruptible
-from flambe.experiment.journal import TrialRecord
+from flambe.experiment.journal import JOURNAL, TrialRecord
 from flambe.experiment.machine import describe_run, total_devices
+from flambe.experiment.plan import Plan, Statuses
+from flambe.experiment.reading import read_run
 from flambe.experiment.resources import locate
+from flambe.experiment.reuse import Reuse, foresee
 from flambe.experiment.run_folder import CONFIG, RUN, RunFolder
 from flambe.experiment.settings import Settings, settings_from
 from flambe.experiment.share import devices_of, threads_of
@@ -121,6 +125,32 @@ class Experiment:
         """The config as text; reading it gives equal nodes."""
         return write_text(self._document.root, self._document.header)
 
+    def plan(self, *, secrets: Mapping[str, Mapping[str, str]] | None = None) -> tuple[Plan, Statuses]:
+        """What a run would do, and what a resume in its folder would reuse. Nothing is run.
+
+        Raises:
+            ConfigError: the config is wrong.
+        """
+        registry = prepare(self._document, secrets=secrets)
+        settings = self.settings
+        storage = open_storage(settings.save_path, registry.storage).within(f"output__{settings.name}")
+        statuses: Statuses = {}
+        winners: dict[str, list[str]] = {}
+        if storage.exists(JOURNAL):
+            resources = locate(settings.resources, folder=Path(self._document.file).parent)
+            stages = stage_runs(settings.pipeline, stage_spaces(settings), settings.reduce)
+            statuses = foresee(stages, reuse_of(settings, read_run(storage.url).records, registry, resources))
+            winners = {name: [v.id for v in stage.chosen] for name, stage in stages.items() if stage.chosen}
+        plan = Plan.of(
+            settings.pipeline,
+            seed=settings.seed,
+            num_samples=settings.num_samples,
+            reduce=settings.reduce,
+            search=settings.search,
+            winners=winners,
+        )
+        return plan, statuses
+
     def run(
         self,
         *,
@@ -153,7 +183,7 @@ class Experiment:
         settings = self.settings
         spaces = stage_spaces(settings)
         stages = stage_runs(settings.pipeline, spaces, settings.reduce)
-        storage = open_storage(settings.save_path).within(f"output__{settings.name}")
+        storage = open_storage(settings.save_path, registry.storage).within(f"output__{settings.name}")
         with ExitStack() as stack:
             stack.callback(storage.close)
             stack.enter_context(storage.lock())
@@ -167,6 +197,7 @@ class Experiment:
                 header=registry.aliases,
                 secrets=secrets or {},
                 resources=resources,
+                hidden=tuple(_hidden(self._document.root, secrets or {})),
             )
             devices = total_devices()
             executor = _executor(registry, settings, backend, debug=debug)
@@ -183,15 +214,10 @@ class Experiment:
                     executor=executor,
                     setting=setting,
                     folder=folder,
-                    earlier=earlier,
-                    versions={name: versions_of(node, registry) for name, node in settings.pipeline.items()},
-                    resources_of={
-                        name: _linked_resources(node, resources) for name, node in settings.pipeline.items()
-                    },
+                    reuse=reuse_of(settings, earlier, registry, resources),
                     devices_of=devices_of(settings, devices),
                     threads_of=threads_of(settings, spaces, devices),
                     sinks=sinks,
-                    keep=frozenset(settings.resume) if isinstance(settings.resume, tuple) else frozenset(),
                     observe=observe,
                 )
             )
@@ -247,6 +273,22 @@ def stage_spaces(settings: Settings) -> dict[str, StageSpace]:
     return made
 
 
+def reuse_of(
+    settings: Settings,
+    earlier: Mapping[TrialKey, TrialRecord],
+    registry: Registry,
+    resources: Mapping[str, str],
+) -> Reuse:
+    """What decides which of an earlier run's trials still fit."""
+    return Reuse(
+        settings=settings,
+        earlier=earlier,
+        versions={name: versions_of(node, registry) for name, node in settings.pipeline.items()},
+        resources={name: _linked_resources(node, resources) for name, node in settings.pipeline.items()},
+        keep=frozenset(settings.resume) if isinstance(settings.resume, tuple) else frozenset(),
+    )
+
+
 def _at_once(settings: Settings, spaces: Mapping[str, StageSpace]) -> int | None:
     """1 where each stage has one variant and links to the one before it; None where that is open."""
     chained = all(before in spaces[name].needs for before, name in pairwise(spaces))
@@ -266,6 +308,15 @@ def _executor(registry: Registry, settings: Settings, backend: str, *, debug: bo
 def _made(registry: Registry, name: str) -> Executor:
     executor: Executor = registry.executor(name)()
     return executor
+
+
+def _hidden(root: nodes.Node, secrets: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """The texts that the config's `!env` and `!secret` stand for."""
+    for _, found in walk(root):
+        if isinstance(found, nodes.Environment):
+            yield os.environ.get(found.name, "")
+        elif isinstance(found, nodes.Secret):
+            yield secrets.get(found.section, {}).get(found.key, "")
 
 
 def _linked_resources(node: nodes.Node, resources: Mapping[str, str]) -> dict[str, str]:

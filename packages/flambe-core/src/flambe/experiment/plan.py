@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import nsmallest
@@ -101,6 +101,7 @@ class Plan:
         num_samples: int | Mapping[str, int] = 1,
         reduce: Mapping[str, int] | None = None,
         search: Mapping[str, nodes.Node] | None = None,
+        winners: Mapping[str, Collection[str]] | None = None,
         limit: int | None = None,
     ) -> Plan:
         """The plan of a pipeline. Variants are only made once something asks for them.
@@ -111,9 +112,10 @@ class Plan:
             num_samples: Draws of distributions for each way to settle the grids, for all stages or by stage.
             reduce: How many variants of a stage flow on.
             search: The search algorithm of a stage.
+            winners: The ids that flow on after a `reduce`, where an earlier run settled it.
             limit: The most variants to enumerate for one stage; `LIMIT` unless given.
         """
-        planner = _Planner(reduce or {}, search or {}, LIMIT if limit is None else limit)
+        planner = _Planner(reduce or {}, search or {}, winners or {}, LIMIT if limit is None else limit)
         for name, node in stages.items():
             samples = num_samples if isinstance(num_samples, int) else num_samples.get(name, 1)
             space = StageSpace(name, node, stages=tuple(planner.made), seed=seed, num_samples=samples)
@@ -141,8 +143,14 @@ class Plan:
 class _Planner:
     """Plans one stage after the other."""
 
-    def __init__(self, reduce: Mapping[str, int], search: Mapping[str, nodes.Node], limit: int) -> None:
-        self._reduce, self._search, self._limit = reduce, search, limit
+    def __init__(
+        self,
+        reduce: Mapping[str, int],
+        search: Mapping[str, nodes.Node],
+        winners: Mapping[str, Collection[str]],
+        limit: int,
+    ) -> None:
+        self._reduce, self._search, self._winners, self._limit = reduce, search, winners, limit
         self._counts = Counts(limit)
         self.made: dict[str, PlannedStage] = {}
 
@@ -164,13 +172,20 @@ class _Planner:
             keeps=keeps,
             samples=samples,
             variants=variants,
-            flowing=variants if keeps is None else Lazy(lambda: nsmallest(keeps, variants, key=_id)),
-            reduced={stage.name: stage for stage in earlier if stage.reduces},
+            flowing=variants if keeps is None else Lazy(lambda: self._flowing(name, keeps, variants)),
+            reduced={
+                stage.name: stage for stage in earlier if stage.reduces and stage.name not in self._winners
+            },
             after_search=after_search,
             many=many,
             too_many=too_many,
         )
         self._counts.add(space, count, keeps, self.made[name].flowing if listed else None)
+
+    def _flowing(self, stage: str, keeps: int, variants: Sequence[Variant]) -> list[Variant]:
+        if stage in self._winners:
+            return [variant for variant in variants if variant.id in self._winners[stage]]
+        return nsmallest(keeps, variants, key=_id)
 
 
 def _samples(search: nodes.Node, otherwise: int) -> int:

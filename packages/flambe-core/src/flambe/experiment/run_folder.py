@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from flambe.errors import JournalError, OutputExistsError, RunError
+from flambe.errors import DamagedSaveError, JournalError, MissingFileError, OutputExistsError, RunError
 from flambe.executors.protocol import TrialKey
 from flambe.experiment.journal import JOURNAL, Journal, TrialRecord, decode, records, whole_lines
 from flambe.log import Record
+from flambe.saving.seal import SealedFolder
 from flambe.saving.storage import Storage
 from flambe.saving.trial_folder import CHECKPOINTS
 
@@ -49,7 +50,7 @@ class RunFolder:
             raise OutputExistsError(
                 f"{self.storage.url} holds results; go on with --resume, or delete them with --force"
             )
-        return records(decode(self.storage.read(JOURNAL)))
+        return records(decode(self.storage.read(JOURNAL), name=self.storage.join(JOURNAL)))
 
     def write_json(self, path: str, values: Mapping[str, Any]) -> None:
         """A small file for people: whole or not at all."""
@@ -71,6 +72,17 @@ class RunFolder:
         text = "".join(line.replace("\n", " ") + "\n" for line in lines)
         if text:
             self.storage.append(f"{folder_of(key)}/{LOG}", text.encode("utf-8", "backslashreplace"))
+
+    def verify(self, key: TrialKey) -> None:
+        """Reads what a finished trial saved.
+
+        Raises:
+            DamagedSaveError: a file is missing, cut short or altered; the message names it.
+        """
+        try:
+            SealedFolder(self.storage, folder_of(key)).verify()
+        except MissingFileError as error:
+            raise DamagedSaveError(f"{error}; remove the folder's trial with --force to run again") from error
 
     def drop_checkpoints(self, key: TrialKey) -> None:
         """Removes what only an unfinished trial needs, once the journal says that it finished."""

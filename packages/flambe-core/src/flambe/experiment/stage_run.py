@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from flambe.errors import ReduceError
 from flambe.executors.protocol import TrialKey
+from flambe.experiment.journal import TrialRecord
 from flambe.language import nodes
 from flambe.language.links import LinkPath
 from flambe.language.nodes import Node
 from flambe.language.walk import walk
+from flambe.variants.reduce import Result, best
 from flambe.variants.space import StageSpace
 from flambe.variants.variant import Variant
 
@@ -48,6 +52,28 @@ class StageRun:
         """The variants that later stages see."""
         assert self.variants is not None
         return list(self.variants.values()) if self.chosen is None else self.chosen
+
+    def choose(self, records: Mapping[str, TrialRecord]) -> None:
+        """Settles which variants flow on after a `reduce`.
+
+        Raises:
+            ReduceError: too few have a metric.
+        """
+        assert self.variants is not None
+        assert self.reduce is not None
+        results = [_result(variant, records[id_]) for id_, variant in self.variants.items()]
+        self.chosen = best(results, self.reduce, stage=self.name)
+
+    def choose_if_known(self, records: Mapping[str, TrialRecord]) -> None:
+        """Settles it only where every variant has ended well with enough metrics."""
+        if self.reduce is None or not all(record.ended_well for record in records.values()):
+            return
+        with suppress(ReduceError):
+            self.choose(records)
+
+
+def _result(variant: Variant, record: TrialRecord) -> Result:
+    return Result(variant, record.metric, record.ended_well, record.lower_is_better)
 
 
 def stage_runs(

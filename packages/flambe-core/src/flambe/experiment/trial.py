@@ -6,9 +6,11 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from flambe.build.builder import Builder, Surroundings, add_note
+from flambe.build.hidden import Mask
 from flambe.build.links import follow
 from flambe.errors import FlambeError, LinkError
 from flambe.executors.protocol import (
@@ -27,7 +29,7 @@ from flambe.executors.protocol import (
 from flambe.experiment.capture import Lines, captured
 from flambe.experiment.frameworks import Framework
 from flambe.language.links import LinkPath
-from flambe.log import CURRENT, Recorder
+from flambe.log import CURRENT, Record, Recorder
 from flambe.registry.registry import Registry
 from flambe.saving.trial_folder import TrialFolder
 
@@ -162,6 +164,7 @@ class _Run:
     def __init__(self, task: TrialTask, setting: Setting, registry: Registry, channel: Channel) -> None:
         self._task = task
         self._channel = channel
+        self._mask = Mask(setting.hidden)
         self._recorder = Recorder()
         self._lines = Lines(self._hand_on)
         self._loaded: dict[str, Values] = {}
@@ -179,7 +182,9 @@ class _Run:
         except Exception as error:  # noqa: BLE001 - the border to user code: whatever it raised belongs to this trial
             self._hand_on()
             add_note(error, f"in stage {self._task.key.stage}, variant {self._task.key.variant}")
-            self._channel.emit(Failed(self._task.key, one_line(error), whole_story(error)))
+            self._channel.emit(
+                Failed(self._task.key, self._mask(one_line(error)), self._mask(whole_story(error)))
+            )
         finally:
             CURRENT.reset(token)
             self._trial.close()
@@ -236,9 +241,13 @@ class _Run:
         return Left(self._task.key, self._trial.step_count)
 
     def _hand_on(self) -> None:
-        records, lines = self._recorder.take(), self._lines.take()
+        records = [self._masked(record) for record in self._recorder.take()]
+        lines = [self._mask(line) for line in self._lines.take()]
         if records or lines:
             self._channel.emit(Logged(self._task.key, self._trial.step_count, records, lines))
+
+    def _masked(self, record: Record) -> Record:
+        return replace(record, value=self._mask(record.value)) if isinstance(record.value, str) else record
 
     def _import(self, stage: str) -> Values:
         if stage not in self._loaded:

@@ -1,0 +1,108 @@
+"""Stages for the tests of the engine, as a user would write them."""
+
+import os
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from flambe import Component, log
+
+
+class Walk(Component):
+    """Takes random steps; everything it does depends on its seed and arguments alone."""
+
+    lower_is_better = True
+
+    def __init__(self, stride: float = 1.0, goal: float = 10.0, steps: int = 5, seconds: float = 0.0) -> None:
+        self.stride, self.goal, self.steps, self.seconds = stride, goal, steps, seconds
+        self.place, self.taken = 0.0, 0
+
+    def step(self) -> bool:
+        time.sleep(self.seconds)
+        self.place += self.stride * random.random()
+        self.taken += 1
+        log("place", self.place, self.taken)
+        return self.taken < self.steps
+
+    def metric(self) -> float:
+        return abs(self.goal - self.place)
+
+    def custom_state(self) -> dict[str, float]:
+        return {"place": self.place, "taken": self.taken}
+
+    def load_custom_state(self, state: Mapping[str, Any]) -> None:
+        self.place, self.taken = state["place"], state["taken"]
+
+
+class Report(Component):
+    """Looks at what an earlier stage came to."""
+
+    def __init__(self, walk: Walk, place: float) -> None:
+        self.walk, self.place = walk, place
+
+    def step(self) -> bool:
+        assert self.walk.place == self.place
+        return False
+
+    def metric(self) -> float:
+        return self.place
+
+
+class Counted:
+    """A plain class that notes in a file each time it is made."""
+
+    def __init__(self, value: int, diary: str) -> None:
+        self.value = value
+        with open(diary, "a") as file:
+            file.write(f"{value}\n")
+
+
+class Faulty(Component):
+    """Raises at a step; `once` names a file that, once there, makes it work."""
+
+    def __init__(self, at: int, value: float = 1.0, once: str | None = None) -> None:
+        self.at, self.value, self.once, self.taken = at, value, once, 0
+
+    def step(self) -> bool:
+        self.taken += 1
+        log("taken", self.taken, self.taken)
+        if self.taken == self.at and not (self.once and os.path.exists(self.once)):
+            if self.once:
+                open(self.once, "w").close()
+            raise RuntimeError(f"bad luck at step {self.taken}")
+        return self.taken < 4
+
+    def metric(self) -> float:
+        return self.value
+
+    def custom_state(self) -> dict[str, int]:
+        return {"taken": self.taken}
+
+    def load_custom_state(self, state: Mapping[str, Any]) -> None:
+        self.taken = state["taken"]
+
+
+class Mute(Component):
+    """Has a metric that is no number."""
+
+    def __init__(self, value: float | None = None) -> None:
+        self.value = value
+
+    def metric(self) -> float | None:
+        return self.value
+
+
+class Meeting(Component):
+    """Waits until `others` of its kind are there at the same time."""
+
+    def __init__(self, name: str, folder: str, others: int) -> None:
+        self.name, self.folder, self.others = name, folder, others
+
+    def step(self) -> bool:
+        open(os.path.join(self.folder, self.name), "w").close()
+        deadline = time.monotonic() + 20
+        while len(os.listdir(self.folder)) < self.others:
+            assert time.monotonic() < deadline, "the others never came"
+            time.sleep(0.005)
+        return False
