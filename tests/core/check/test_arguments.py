@@ -276,7 +276,7 @@ def test_unknown_tags_are_refused_and_their_arguments_still_checked(stage: Stage
         "'tests.core.check.test_arguments' is an instance of int, not a class or function",
         "x.yaml:7:6  pipeline.c: unknown tag 'Nowhere'",
         "x.yaml:8:6  pipeline.d: unknown tag 'p.Encoder.from_alas': class 'Encoder' has no "
-        "classmethod 'from_alas'",
+        "classmethod 'from_alas'; did you mean 'p.Encoder.from_alias'?",
     ]
 
 

@@ -30,7 +30,7 @@ class Data(Component):
     def width(self) -> int:
         return 1
 
-    def count(self, of: str) -> int:
+    def count(self, of: str = "") -> int:
         return 1
 
     def unknown(self):
@@ -277,16 +277,23 @@ def test_what_a_constructor_may_have_changed_is_not_judged(stage: Stage) -> None
     assert found == []
 
 
-def test_links_in_the_arguments_of_a_call_are_checked(stage: Stage) -> None:
+def test_the_arguments_of_a_call_are_checked(stage: Stage) -> None:
     found = stage(
         """
         a: !p.Data
-        b: !call {target: a.count, args: [!@ zzz], kwargs: {of: !@ b, to: !@ a.path}}
+        b: !call {target: a.count, args: [!@ zzz]}
+        c: !call {target: a.count, kwargs: {of: !@ c, to: !@ a.path}}
+        d: !call {target: a.count, args: [!@ a.width]}
+        e: !call {target: a.unknown, args: [1]}
+        f: !call {target: a.rows, args: [1]}
         """
     )
     assert found == [
         "x.yaml:6:37  pipeline.b[0]: no stage or resource is called 'zzz'; a link here can start at "
         "'a' and 'b'",
-        "x.yaml:6:59  pipeline.b.of: b is still under construction here (it begins at x.yaml:6:6); "
+        "x.yaml:7:43  pipeline.c.of: c is still under construction here (it begins at x.yaml:7:6); "
         "link to one of its parts above",
+        "x.yaml:7:49  pipeline.c.to: a.count has no argument 'to'; it has 'of'",
+        "x.yaml:8:37  pipeline.d[0]: a.count: 'of' must be str, but a.width is an int",
+        "x.yaml:9:39  pipeline.e[0]: a.unknown takes no arguments, but 1 is given",
     ]

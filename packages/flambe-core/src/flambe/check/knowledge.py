@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -118,10 +119,8 @@ class Knowledge:
         if isinstance(declared, (property, functools.cached_property)):
             getter = declared.fget if isinstance(declared, property) else declared.func
             return (Possible(Typed(self.signatures.returned(getter, cls) if getter else Any)),)
-        if isinstance(declared, (staticmethod, classmethod)):
-            declared = declared.__func__
-        if callable(declared) and not isinstance(declared, type):
-            return (Possible(Typed(function=declared, owner=cls)),)
+        if isinstance(declared, (types.FunctionType, staticmethod, classmethod)):
+            return (Possible(Typed(function=_bound(declared, cls), owner=cls)),)
         if name in self.signatures.attributes(cls):
             return (Possible(Typed(self.signatures.attributes(cls)[name])),)
         if declared is not _MISSING or value.build is None:
@@ -165,6 +164,14 @@ def _makes_itself(cls: type) -> bool:
     maker: Callable[..., Any] = cls.__new__
     usual = not hasattr(maker, "__code__") or maker.__module__ in ("flambe.component", "typing")
     return usual and not has_own_call(type(cls))
+
+
+def _bound(declared: Any, cls: type) -> Callable[..., Any]:
+    """A method as its instances have it: without `self`."""
+    if isinstance(declared, staticmethod):
+        plain: Callable[..., Any] = declared.__func__
+        return plain
+    return types.MethodType(getattr(declared, "__func__", declared), cls)
 
 
 def _is_collection(cls: type) -> bool:

@@ -45,7 +45,7 @@ class Scope:
     trail: list[Open] = field(default_factory=list)
 
     def find(self, link: Link) -> tuple[Possible, ...]:
-        """What `link` may give.
+        """What the path of `link` may lead to.
 
         Raises:
             BadLinkError: if it certainly cannot be followed.
@@ -56,7 +56,7 @@ class Scope:
         possible, taken = self._start(link)
         for index in range(taken, len(link.path.steps)):
             possible = self._step(link.path, index, possible)
-        return self._call(link.path, possible) if link.call else possible
+        return possible
 
     def _start(self, link: Link) -> tuple[tuple[Possible, ...], int]:
         """What the root, and the steps through what is under construction, lead to."""
@@ -168,7 +168,12 @@ class Scope:
                 raise BadLinkError(f"{LinkPath(path.root, path.steps[:index])}: {error}") from None
             return (ANYTHING,)
 
-    def _call(self, path: LinkPath, possible: tuple[Possible, ...]) -> tuple[Possible, ...]:
+    def call(self, path: LinkPath, possible: tuple[Possible, ...]) -> tuple[Possible, ...]:
+        """What calling what `path` leads to may give.
+
+        Raises:
+            BadLinkError: if it certainly cannot be called.
+        """
         for each in possible:
             if not isinstance(each.value, Typed) and each.certain():
                 raise BadLinkError(f"{path} is {show(each.value)}, which cannot be called")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from flambe.check.arguments import Call, Fault, Given, Level, split
+from flambe.check.arguments import Call, Given, Level, split
 from flambe.check.knowledge import Knowledge
 from flambe.check.links import BadLinkError, Open, Scope
 from flambe.check.types import Judge, Misfit
+from flambe.check.values import Possible, Typed
 from flambe.errors import Problem
 from flambe.language import nodes
 from flambe.language.nodes import Build, Node, Position
@@ -105,14 +106,14 @@ class ObjectCheck:
             supplied=self.rules.supplied,
             ignored=self.rules.ignored,
         )
+        self._call(call, path)
+
+    def _call(self, call: Call, path: Path) -> None:
         bound = call.bind()
         for fault in bound.faults:
-            self._fault(fault, path)
+            self.report(Problem(fault.message, fault.position, format_path((*path, *fault.steps))))
         for given in bound.given:
-            self._judge(resolved.name, given, path)
-
-    def _fault(self, fault: Fault, path: Path) -> None:
-        self.report(Problem(fault.message, fault.position, format_path((*path, *fault.steps))))
+            self._judge(call.name, given, path)
 
     def _judge(self, name: str, given: Given, path: Path) -> None:
         parameter = given.parameter
@@ -123,9 +124,22 @@ class ObjectCheck:
 
     def _link(self, node: nodes.Link, path: Path) -> None:
         try:
-            self._knowledge.links[id(node)] = self.scope.find(node)
+            found = self.scope.find(node)
+            if node.call:
+                self._method(node, found, path)
+                found = self.scope.call(node.path, found)
         except BadLinkError as fault:
             self._say(str(fault), node, path)
+        else:
+            self._knowledge.links[id(node)] = found
+
+    def _method(self, node: nodes.Link, found: tuple[Possible, ...], path: Path) -> None:
+        """The arguments of a `!call`, where it is known what it calls."""
+        value = found[0].value if len(found) == 1 and found[0].certain() else None
+        if isinstance(value, Typed) and value.function is not None:
+            signature = self._knowledge.signatures.of(value.function)
+            if signature is not None:
+                self._call(Call(str(node.path), signature, node.position, node.args, node.kwargs), path)
 
     def _option(self, node: nodes.Option, path: Path) -> None:
         if not self.rules.options:
