@@ -91,5 +91,5 @@ def test_constructor_written_in_c_may_not_say_what_it_takes(registry: Registry):
 
 
 def test_unknown_tag_is_named(registry: Registry):
-    with pytest.raises(UnknownTagError, match="did you mean 'w.Rain'"):
+    with pytest.raises(UnknownTagError, match=r"did you mean 'w\.Rain'"):
         describe(registry, "w.Rian")

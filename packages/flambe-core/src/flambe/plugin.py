@@ -39,3 +39,9 @@ def flambe_register_commands(register: Register) -> None:
     register("plugins", "flambe.cli.plugins:command", help="List the plugins and what they bring.")
     register("new", "flambe.cli.new:command", help="Start an extension of your own.")
     register("completion", "flambe.cli.completion:command", help="Print a shell's completion script.")
+
+
+@hookimpl
+def flambe_register_storage(register: Register) -> None:
+    """Folders of this machine; fsspec serves every protocol that no plugin registers."""
+    register("file", "flambe.saving.local:LocalStorage", help="a local folder")
