@@ -18,6 +18,7 @@ _ASIDE = ".aside"
 _OLD = ".replaced"
 """Ends the name of a folder that is being replaced."""
 _LOCK = ".lock"
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _OPEN_FILES = 64
 """How many appended files are kept open."""
 
@@ -73,7 +74,7 @@ class LocalStorage:
     def open(self, path: str) -> Iterator[BinaryIO]:
         file = self._at(path)
         with explained("read", str(file)):
-            stream = file.open("rb")
+            stream = os.fdopen(os.open(file, _READ), "rb")
         with stream:
             yield stream
 

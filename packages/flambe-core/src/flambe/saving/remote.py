@@ -106,7 +106,7 @@ class RemoteStorage:
         self._put(path, data)
         self._appending.pop(clean_path(path), None)
         for number in self._segment_numbers(path):
-            self.remove(_segment(path, number))
+            self._fs.rm(self._at(_segment(path, number)))
 
     def write_folder(
         self, path: str, files: Mapping[str, Content], *, keep: bool = False, durable: bool = True
@@ -138,8 +138,13 @@ class RemoteStorage:
             self._flush(path, segments)
 
     def remove(self, path: str) -> None:
-        with explained("remove", self._named(path)), suppress(FileNotFoundError):
-            self._fs.rm(self._at(path), recursive=True)
+        path = clean_path(path)
+        for name in [n for n in self._appending if n == path or n.startswith(f"{path}/") or not path]:
+            del self._appending[name]
+        with explained("remove", self._named(path)):
+            for each in [path, *(_segment(path, number) for number in self._segment_numbers(path))]:
+                with suppress(FileNotFoundError):
+                    self._fs.rm(self._at(each), recursive=True)
 
     def clear(self) -> None:
         self._appending.clear()

@@ -54,7 +54,10 @@ class Storage(Protocol):
         """A file's bytes; MissingFileError if there is none."""
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """A seekable stream of a file's bytes; MissingFileError if there is none."""
+        """A seekable stream of a file's bytes; MissingFileError if there is none.
+
+        A symbolic link is not followed.
+        """
 
     def write(self, path: str, data: bytes, *, durable: bool = True) -> None:
         """Write a file, its folders included; a reader finds the old bytes or the new ones."""
@@ -162,6 +165,8 @@ def _reason(error: OSError | ImportError) -> str:
         return "the disk is full; free some space and try again"
     if error.errno == errno.EFBIG:
         return "the file is larger than this system allows"
+    if error.errno == errno.ELOOP:
+        return "it is a link to another file"
     if error.errno == errno.EROFS:
         return "the file system is read-only; choose another folder"
     if isinstance(error, PermissionError):
