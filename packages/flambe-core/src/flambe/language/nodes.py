@@ -43,9 +43,7 @@ class Scalar(Node):
     value: Plain
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Scalar):
-            return NotImplemented
-        return type(self.value) is type(other.value) and repr(self.value) == repr(other.value)
+        return _same(self.value, other.value) if isinstance(other, Scalar) else NotImplemented
 
     def __hash__(self) -> int:
         return hash((type(self.value), repr(self.value)))
@@ -58,13 +56,21 @@ class Sequence(Node):
     items: tuple[Node, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """One `key: value` of a mapping, with the place of the key."""
+    """One `key: value` of a mapping, with the place of the key. The keys `1` and `true` are different."""
 
     key: Key
     value: Node
     position: Position | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Entry):
+            return NotImplemented
+        return _same(self.key, other.key) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash((self.key, self.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +122,23 @@ class Grid(Node):
     options: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Draws(Node):
-    """`!s [low, high, k, decimals]`: `count` values drawn between two numbers, then tried like a grid."""
+    """`!s [low, high, k, decimals]`: `count` values drawn between two numbers, then tried like a grid.
+
+    Integers are drawn if both numbers are, so `1` and `1.0` are different here.
+    """
 
     low: int | float
     high: int | float
     count: int
     decimals: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return repr(self) == repr(other) if isinstance(other, Draws) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +177,11 @@ class Secret(Node):
 @dataclass(frozen=True, slots=True)
 class Unreadable(Node):
     """What stands where a config could not be understood; a problem of the document says why."""
+
+
+def _same(one: Plain, other: Plain) -> bool:
+    """Whether two plain values are written alike: equal, of one type, and `.nan` is itself."""
+    return type(one) is type(other) and repr(one) == repr(other)
 
 
 Option: TypeAlias = Grid | Draws | Distribution
