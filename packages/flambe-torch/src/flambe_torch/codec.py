@@ -202,7 +202,7 @@ def _plain(value: Any, where: str) -> Any:
         return {_ARRAY: torch.from_numpy(np.array(value, copy=True))}
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     raise SavingError(
-        f"{where or 'the state'} is a {name}, which cannot be saved; use plain values (numbers, texts, "
+        f"{where or 'the state'} is of type {name}, which cannot be saved; use plain values (numbers, texts, "
         "lists, mappings), arrays and tensors"
     )
 

@@ -79,7 +79,7 @@ class Encoder:
         if codec is not None:
             name = self._file(codec.file_name.rpartition(".")[2], partial(codec.write, value))
             return {"$value": name, "codec": codec.name}
-        raise UnsavableError(f"{where or 'the value'} is a {type(value).__qualname__}, {_ADVICE}")
+        raise UnsavableError(f"{where or 'the value'} is of type {type(value).__qualname__}, {_ADVICE}")
 
     def _file(self, ending: str, content: Content) -> str:
         name = f"{self._stem}-{len(self.files)}.{ending}"
