@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +29,7 @@ MAX_PROBLEMS = 100
 _HOPELESS_DEPTH = 1000
 _STANDARD = "tag:yaml.org,2002:"
 _MERGE = "<<"
+_PROPERTIES = re.compile(r"(?:[!&]\S*[ \t]+){1,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,15 +215,10 @@ class Composer:
 
     def _content_position(self, event: Any) -> Position:
         """Where a tagged scalar itself starts: the event starts at its tag or anchor."""
-        mark = event.start_mark
-        index = mark.index
-        content = self._text.content
-        while content[index : index + 1] in ("!", "&"):
-            while index < len(content) and not content[index].isspace():
-                index += 1
-            while index < len(content) and content[index] in " \t":
-                index += 1
-        return Position(self._text.file, mark.line + 1, mark.column + 1 + index - mark.index)
+        start, end = event.start_mark, event.end_mark
+        properties = _PROPERTIES.match(self._text.content, start.index, end.index)
+        width = properties.end() - start.index if properties else 0
+        return Position(self._text.file, start.line + 1, start.column + 1 + width)
 
     def _skip(self, event: Any) -> Node:
         """Pass over a collection that is nested too deeply."""

@@ -12,6 +12,7 @@ from flambe.language.nodes import Position
 
 MAX_CHARACTERS = 4_000_000
 MAX_BYTES = 4 * MAX_CHARACTERS + 4
+MAX_DIRECTIVES = 100
 _TOO_LONG = f"longer than {MAX_CHARACTERS:,} characters, the most a config may have"
 _LONGEST_SHOWN_LINE = 400
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
@@ -95,11 +96,13 @@ def readable(content: str, file: str) -> Text:
     """`content` without its byte-order mark, if it holds only characters that YAML allows.
 
     Raises:
-        ConfigError: It is too long or holds a control character.
+        ConfigError: It is too long, holds a control character or has too many directives.
     """
     text = Text(content.removeprefix("\ufeff"), file)
     if len(text.content) > MAX_CHARACTERS:
         raise text.refuse(_TOO_LONG)
+    if text.content.count("\n%") > MAX_DIRECTIVES:  # the parser's time grows with their square
+        raise text.refuse(f"more than {MAX_DIRECTIVES} lines start with '%', the sign of a YAML directive")
     forbidden = _FORBIDDEN.search(text.content)
     if forbidden:
         code = f"U+{ord(forbidden.group()):04X}"
