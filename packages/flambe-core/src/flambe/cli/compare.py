@@ -18,22 +18,24 @@ def command(*, runs: tuple[str, ...]) -> int:
     from flambe.experiment.ranking import best_first
     from flambe.experiment.reading import read_run
 
-    found = [read_run(run) for run in runs]
-    table = Table("stage", "run", "best variant", box=box.SIMPLE_HEAD, pad_edge=False)
+    found = {run: read_run(run) for run in runs}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("stage", "run", "best variant"):
+        table.add_column(heading, overflow="fold")
     for heading in ("metric", "variants"):
         table.add_column(heading, justify="right")
-    for stage in dict.fromkeys(stage for run in found for stage in run.stages):
-        having = [(run, min(run.of(stage), key=best_first, default=None)) for run in found]
+    for stage in dict.fromkeys(stage for run in found.values() for stage in run.stages):
+        having = [(name, min(run.of(stage), key=best_first, default=None)) for name, run in found.items()]
         ranked = sorted(
-            ((run, best) for run, best in having if best is not None), key=lambda pair: best_first(pair[1])
+            ((name, best) for name, best in having if best is not None), key=lambda pair: best_first(pair[1])
         )
-        for row, (run, best) in enumerate(ranked):
+        for row, (name, best) in enumerate(ranked):
             table.add_row(
                 stage if row == 0 else "",
-                Text(run.folder),
+                Text(name),
                 Text(best.key.variant),
                 number(best.metric),
-                str(len(run.of(stage))),
+                str(len(found[name].of(stage))),
             )
     Console(highlight=False).print(table)
     return 0

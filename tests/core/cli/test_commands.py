@@ -1,0 +1,246 @@
+"""The commands as a person or a program uses them: exit codes, stdout, stderr."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFIG = """\
+my: walking
+---
+name: walks
+pipeline:
+  base: 3
+  walk: !my.Walk
+    stride: !g [1.0, 2.0]
+    steps: !@ base
+  report: !my.Report
+    walk: !@ walk
+    place: !@ walk.place
+reduce:
+  walk: 1
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "walks.yaml"
+    file.write_text(CONFIG)
+    return file
+
+
+def test_a_file_alone_is_run(flambe, config) -> None:
+    said = flambe("walks.yaml")
+    assert said.code == 0
+    assert said.out.splitlines()[-1] == f"results: {config.parent}/flambe-output/output__walks"
+    rows = [line.split() for line in said.out.splitlines() if "done" in line]
+    assert [row[0] for row in rows] == ["base", "walk", "stride=1.0~466b03", "report"]
+    assert "walk/stride=1.0~466b03: started" in said.err
+
+
+def test_a_second_run_asks_for_resume_or_force(flambe, config) -> None:
+    flambe("run", config)
+    again = flambe("run", config)
+    assert again.code == 1
+    assert again.err.endswith("holds results; go on with --resume, or delete them with --force\n")
+    assert flambe("run", config, "--resume").code == 0
+    assert flambe("run", config, "--force").code == 0
+    assert flambe("run", config, "--force", "--resume").code == 2
+
+
+def test_a_failed_stage_gives_exit_code_1_and_says_how_to_go_on(flambe, config) -> None:
+    config.write_text("my: walking\n---\nname: bad\npipeline: {try: !my.Faulty {at: 1}}\n")
+    said = flambe("run", config)
+    assert said.code == 1
+    assert "failed: try/default: RuntimeError: bad luck at step 1" in said.err
+    assert f"when it is mended, go on with: flambe run {config} --resume" in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "walks.yaml"),
+        ("- 1\n- 2\n", "walks.yaml"),
+        ("name: a\n\tpipeline: 3\n", "walks.yaml:2:"),
+        ("name: [a\n", "walks.yaml:"),
+        ("name: a\npipeline: {walk: !my.Walk {}}\n", "walks.yaml:2:18  pipeline.walk"),
+        ("name: a\nname: b\npipeline: {walk: 1}\n", "walks.yaml:2:1  'name' is given twice"),
+    ],
+)
+def test_a_config_that_is_wrong_gives_one_clear_message_and_exit_code_2(
+    flambe, config, text: str, message: str
+) -> None:
+    config.write_text(text)
+    for command in ("run", "check", "plan"):
+        said = flambe(command, "walks.yaml")
+        assert said.code == 2, command
+        assert message in said.out + said.err
+        assert "Traceback" not in said.out + said.err
+
+
+def test_a_missing_or_binary_config_is_no_traceback(flambe, tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(bytes(range(256)))
+    for file in ("missing.yaml", "binary.yaml", "."):
+        said = flambe("check", file)
+        assert (said.code, "Traceback" in said.err) == (2, False)
+
+
+def test_check_of_a_right_config_is_silent_on_stdout(flambe, config) -> None:
+    said = flambe("check", "walks.yaml")
+    assert said == (0, "", "walks.yaml: no problems found\n")
+
+
+def test_check_as_json_is_for_programs(flambe, config) -> None:
+    config.write_text(CONFIG.replace("stride:", "strid:").replace("!@ base", "!@ bas"))
+    said = flambe("check", "--format", "json", "walks.yaml")
+    assert said.code == 2
+    found = json.loads(said.out)
+    assert [(problem["line"], problem["path"]) for problem in found] == [
+        (7, "pipeline.walk.strid"),
+        (8, "pipeline.walk.steps"),
+    ]
+
+
+def test_plan_as_json(flambe, config) -> None:
+    said = flambe("plan", "--json", "walks.yaml")
+    stages = json.loads(said.out)["stages"]
+    assert [(stage["name"], stage["needs"]) for stage in stages] == [
+        ("base", []),
+        ("walk", ["base"]),
+        ("report", ["walk"]),
+    ]
+    assert stages[1]["variants"] == [
+        {
+            "id": "stride=1.0~466b03",
+            "choices": {"pipeline.walk.stride": 1.0},
+            "upstream": {"base": "default"},
+        },
+        {
+            "id": "stride=2.0~6944eb",
+            "choices": {"pipeline.walk.stride": 2.0},
+            "upstream": {"base": "default"},
+        },
+    ]
+    assert len(stages[2]["variants"]) == 1
+
+
+def test_plan_tells_what_a_resume_would_reuse(flambe, config) -> None:
+    flambe("run", config)
+    winner = json.loads(flambe("show", "flambe-output/output__walks", "--json").out)["stages"][1]["chosen"]
+    planned = json.loads(flambe("plan", "--json", config, "walk.stride=!g [1.0, 2.0, 0.001]").out)["stages"]
+    statuses = {variant["id"].split("~")[0]: variant.get("status") for variant in planned[1]["variants"]}
+    assert statuses == {"stride=1.0": "reused", "stride=2.0": "reused", "stride=0.001": None}
+    unchanged = json.loads(flambe("plan", "--json", config).out)["stages"]
+    assert [(variant["id"], variant["status"]) for variant in unchanged[2]["variants"]] == [
+        (winner[0], "reused")
+    ]
+
+
+def test_plan_as_a_graph(flambe, config) -> None:
+    said = flambe("plan", "--graph", "mermaid", "walks.yaml")
+    assert said.out.startswith("flowchart")
+
+
+def test_overrides_are_checked_like_the_rest(flambe, config) -> None:
+    assert flambe("run", config, "walk.steps=2", "pipeline.walk.goal=5").code == 0
+    shown = json.loads(flambe("show", "flambe-output/output__walks", "--json").out)
+    assert {variant["steps"] for variant in shown["stages"][1]["variants"]} == {2}
+    wrong = flambe("run", config, "--force", "walk.gaol=5")
+    assert wrong.code == 2
+    assert wrong.err.startswith(
+        "<argument 'walk.gaol=5'>:1:1  pipeline.walk.gaol: Walk has no argument 'gaol'; did you mean 'goal'?"
+    )
+
+
+def test_show_ranks_the_variants(flambe, config) -> None:
+    flambe("run", config)
+    shown = json.loads(flambe("show", "flambe-output/output__walks", "--json").out)
+    assert (shown["name"], shown["status"]) == ("walks", "done")
+    metrics = [variant["metric"] for variant in shown["stages"][1]["variants"]]
+    assert metrics == sorted(metrics)
+    assert shown["stages"][1]["chosen"] == [shown["stages"][1]["variants"][0]["variant"]]
+    assert "walks: done" in flambe("show", "flambe-output/output__walks").out
+
+
+def test_show_of_something_else_is_an_error(flambe, tmp_path: Path) -> None:
+    assert flambe("show", ".") == (
+        1,
+        "",
+        "flambe: . is not the folder of a run: it has no journal.jsonl\n",
+    )
+
+
+def test_compare_puts_the_better_run_first(flambe, config) -> None:
+    flambe("run", config, "save_path=a")
+    flambe("run", config, "save_path=b", "walk.goal=100")
+    rows = [line for line in flambe("compare", "b/output__walks", "a/output__walks").out.splitlines()]
+    walk = next(i for i, row in enumerate(rows) if row.lstrip().startswith("walk"))
+    assert "a/output__walks" in rows[walk]
+    assert "b/output__walks" in rows[walk + 1]
+
+
+def test_plugins_lists_core_with_what_it_brings(flambe) -> None:
+    listed = json.loads(flambe("plugins", "--json").out)
+    core = next(plugin for plugin in listed if plugin["name"] == "core")
+    assert (core["distribution"], core["error"]) == ("flambe-core", None)
+    assert set(core["brings"]["executors"]) == {"local", "in-process", "pool"}
+
+
+def test_describe_shows_arguments_and_documentation(flambe) -> None:
+    said = flambe("describe", "my.Walk", "--header", "my=walking")
+    assert "stride: float = 1.0" in said.out
+    assert "Takes random steps" in said.out
+
+
+def test_an_unknown_tag_is_an_error_with_the_nearest_name(flambe) -> None:
+    said = flambe("describe", "Experimnt")
+    assert said.code == 1
+    assert "did you mean 'Experiment'" in said.err
+
+
+def test_an_unknown_command_is_a_usage_error(flambe) -> None:
+    said = flambe("rnu")
+    assert said.code == 2
+    assert "No such command 'rnu'" in said.err
+
+
+def test_completion_prints_a_script(flambe) -> None:
+    assert "_FLAMBE_COMPLETE" in flambe("completion", "bash").out
+
+
+def test_the_version(flambe) -> None:
+    assert flambe("--version").out == "flambe, version 0.5.0\n"
+
+
+def test_a_secrets_file_that_is_missing_is_named(flambe, config) -> None:
+    assert flambe("run", config, "--secrets", "no.ini").err == "flambe: there is no secrets file no.ini\n"
+
+
+def test_a_new_extension_is_a_package_whose_example_checks(flambe, tmp_path: Path, monkeypatch) -> None:
+    assert flambe("new", "extension", "my-walks").code == 0
+    monkeypatch.syspath_prepend(str(tmp_path / "my-walks/src"))
+    monkeypatch.chdir(tmp_path / "my-walks")
+    assert flambe("check", "example.yaml").code == 0
+    assert flambe("run", "example.yaml").code == 0
+    sys.modules.pop("my_walks", None)
+
+
+def test_a_new_extension_never_writes_over_a_folder(flambe, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.txt").touch()
+    assert flambe("new", "extension", "full").code == 2
+    assert flambe("new", "extension", "not a name!").code == 2
+
+
+def test_help_imports_no_framework(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from flambe.cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'ray', 'numpy', 'strictyaml', 'rich', 'transformers'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
