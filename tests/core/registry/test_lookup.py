@@ -131,7 +131,7 @@ def test_private_class_is_reached_only_where_its_own_module_is_written_out(regis
 
 
 @pytest.mark.parametrize(
-    "tag", ["", ".", "w.", ".Rain", "w..Rain", "a b", "weather:", ":Rain", "weather:Rain:x"]
+    "tag", ["", ".", "w.", ".Rain", "w..Rain", "a b", "weather:", ":Rain", "weather:Rain:x", "x.__main__:y"]
 )
 def test_what_is_no_tag_is_said_to_be_none(registry, tag):
     assert "is not a tag; expected" in message(registry, tag)
@@ -141,6 +141,13 @@ def test_module_of_a_written_out_tag_may_not_exist(registry):
     assert (
         message(registry, "whether.rain:Rain")
         == "unknown tag 'whether.rain:Rain': there is no module 'whether'"
+    )
+
+
+def test_form_that_was_meant_is_offered(registry):
+    assert message(registry, "w") == "unknown tag 'w'; it is a namespace: write !w.Name"
+    assert message(registry, "collections.Counter") == (
+        "unknown tag 'collections.Counter'; to import it, write !collections:Counter"
     )
 
 

@@ -210,3 +210,20 @@ def test_loading_all_plugins_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[] []\n"
+
+
+def test_commands_of_core_keep_their_names(make_plugin):
+    def commands(register):
+        register("run", "weather:run")
+        register("sky", "weather:sky")
+
+    plugins = [make_plugin(name, commands=commands) for name in ("blue", "grey")]
+    found = Registry.load(entry_points=False, plugins=plugins).commands()
+    owners = {name: entry.plugin for name, entry in found.items() if "run" in name or "sky" in name}
+    assert owners == {
+        "run": "core",
+        "blue.run": "blue",
+        "grey.run": "grey",
+        "sky": "blue",
+        "grey.sky": "grey",
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from flambe.errors import ExtensionError
 from flambe.language.header import Folder, Git, HeaderEntry, Requirement
 from flambe.registry import environment
 from flambe.registry.checkouts import check_out
+from flambe.registry.sources import is_installed
 
 Progress = Callable[[str], None]
 
@@ -82,15 +82,11 @@ def _install_checkout(source: Git, module: str, progress: Progress) -> None:
 def _install_state(folder: Path, module: str, *, key: str, state: str, progress: Progress) -> None:
     """Installs `folder` unless this very state of it is installed."""
     installed = environment.Installed(cache_folder())
-    if installed.state(key) == state and _is_there(module):
+    if installed.state(key) == state and is_installed(module.partition(".")[0]):
         return
     progress(f"installing {folder}")
     environment.pip_install(str(folder))
     installed.remember(key, state)
-
-
-def _is_there(module: str) -> bool:
-    return importlib.util.find_spec(module.partition(".")[0]) is not None
 
 
 def _key(source: Git) -> str:

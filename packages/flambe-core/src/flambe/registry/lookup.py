@@ -14,6 +14,7 @@ from flambe.registry.catalogue import Catalogue
 from flambe.registry.installed import find_distribution
 from flambe.registry.namespaces import BrokenNamespaceError, HeaderModules, Namespaces, add_note, is_inside
 from flambe.registry.plugins import PluginRecord, Registration
+from flambe.registry.sources import is_installed
 from flambe.registry.suggestions import did_you_mean, nearest, package_for
 from flambe.registry.targets import (
     Provider,
@@ -125,7 +126,7 @@ class Lookup:
     def _imported(self, tag: str) -> Target:
         path, _, qualified_name = tag.partition(":")
         names = qualified_name.split(".")
-        if not all(name.isidentifier() for name in [*path.split("."), *names]):
+        if not all(name.isidentifier() for name in names) or not _is_module_path(path):
             raise UnknownTagError(f"{tag!r} is not a tag; expected !module.path:Name")
         module = _import(tag, path)
         if is_private_here(module, names[0]):
@@ -189,12 +190,21 @@ class Lookup:
         if prefix in self._namespaces.prefixes():
             known += [f"{prefix}.{name}" for name in self._namespaces.names(prefix)]
         message = f"unknown tag {tag!r}{did_you_mean(nearest(tag, known))}"
-        package = package_for(tag)
-        if package and package not in {record.distribution for record in self._records}:
-            message += f"; it comes with {package}: `pip install {package}`"
+        message += self._advice(tag, names)
         if broken is not None:
             message += f"; {broken}"
         return UnknownTagError(message + failed_plugins(self._records))
+
+    def _advice(self, tag: str, names: Sequence[str]) -> str:
+        prefixes = {*self._header.aliases, *self._namespaces.prefixes()}
+        package = package_for(tag)
+        if tag in prefixes:
+            return f"; it is a namespace: write !{tag}.Name"
+        if package and package not in {record.distribution for record in self._records}:
+            return f"; it comes with {package}: `pip install {package}`"
+        if len(names) > 1 and names[0] not in prefixes and is_installed(names[0]):
+            return f"; to import it, write !{'.'.join(names[:-1])}:{names[-1]}"
+        return ""
 
 
 def failed_plugins(records: Iterable[PluginRecord]) -> str:
@@ -212,6 +222,13 @@ def is_private_here(module: ModuleType, name: str) -> bool:
         return False
     value = vars(module).get(name)
     return is_buildable(value) and getattr(value, "__module__", None) == module.__name__
+
+
+def _is_module_path(path: str) -> bool:
+    """Whether importing `path` may be asked for: `package.__main__` runs a program and may not."""
+    parts = path.split(".")
+    runs = any(part.startswith("__") for part in parts) and path != "__main__"
+    return all(part.isidentifier() for part in parts) and not runs
 
 
 def _inside(tag: str, registration: Registration, names: Sequence[str]) -> Target:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from flambe.language.nodes import Node
     from flambe.log import MetricSink
     from flambe.saving.protocol import StateCodec
-
-_LOG = logging.getLogger("flambe")
 
 
 class Registry:
@@ -136,8 +133,15 @@ class Registry:
         return list(filter(None, map(_sink, self._usable("sinks"))))
 
     def commands(self) -> dict[str, Registration]:
-        """The commands that plugins add, by name; `load()` gives the `click.Command`."""
-        return {made.name: made for made in self._catalogue.all_of_kind("commands")}
+        """The commands that plugins add, by name; `load()` gives the `click.Command`.
+
+        Core's keep their names; of others with one name, the first has it and the next is `plugin.name`.
+        """
+        made: dict[str, Registration] = {}
+        ordered = sorted(self._catalogue.all_of_kind("commands"), key=lambda entry: entry.plugin != "core")
+        for entry in ordered:
+            made.setdefault(f"{entry.plugin}.{entry.name}" if entry.name in made else entry.name, entry)
+        return made
 
     def storage(self, protocol: str) -> Callable[[str], Any] | None:
         """What opens a URL of this protocol (`s3`), or None if no plugin brings it."""
@@ -164,6 +168,8 @@ def _sink(registration: Registration) -> MetricSink | None:
     try:
         made: MetricSink = registration.load()()
     except PluginError as error:
-        _LOG.warning("metric sink left out: %s", error)
+        import logging
+
+        logging.getLogger("flambe").warning("metric sink left out: %s", error)
         return None
     return made

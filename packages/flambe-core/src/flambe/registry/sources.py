@@ -5,7 +5,14 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from pathlib import Path
+
+
+def is_installed(module: str) -> bool:
+    """Whether the top-level `module` can be imported; imports nothing."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # a module without a spec, such as a script
+        return False
 
 
 def may_define(module: str, name: str) -> bool:
@@ -13,6 +20,8 @@ def may_define(module: str, name: str) -> bool:
 
     True also where the source cannot be found. Imports nothing.
     """
+    from pathlib import Path
+
     if module in sys.modules:
         return hasattr(sys.modules[module], name)
     top, *rest = module.split(".")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 _BY_PREFIX = {
@@ -39,6 +38,8 @@ def nearest(tag: str, known: Iterable[str], count: int = 3) -> list[str]:
 
     Last names are compared; of tags with one last name, that with the prefix of `tag` is taken.
     """
+    import difflib
+
     prefix, name = _split(tag)
     alike: dict[str, list[str]] = {}
     for other in known:
