@@ -144,7 +144,7 @@ def test_mutated_configs_raise_nothing_but_config_errors(
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5_000, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(MUTATION, min_size=1, max_size=6))
 def test_many_mutated_configs_raise_nothing_but_config_errors_and_end_soon(
     mutations: list[tuple[str, float, float, str]],

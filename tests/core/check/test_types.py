@@ -116,6 +116,8 @@ MISFITS = [
     ("two", int, "int", "'two' (str)", ""),
     ("2", int, "int", "'2' (str)", "remove the quotes"),
     (2.5, int, "int", "2.5 (float)", ""),
+    (1e3, int, "int", "1000.0 (float)", "write 1000"),
+    (float("inf"), int, "int", "inf (float)", ""),
     (True, int, "int", "true (bool)", ""),
     (False, float, "float", "false (bool)", ""),
     (1, bool, "bool", "1 (int)", ""),

@@ -66,7 +66,7 @@ class _DocumentCheck:
             self._experiment(keys)
         elif isinstance(root, Build) and root.tag != EXPERIMENT:
             self._tree(root, (), Rules(options=False))
-        else:
+        elif not isinstance(root, nodes.Unreadable):
             self._say("an experiment needs the keys 'name' and 'pipeline'", root)
         return self._in_order()
 

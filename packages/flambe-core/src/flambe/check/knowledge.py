@@ -46,14 +46,21 @@ class Knowledge:
             case nodes.Link():
                 return self.links.get(id(node), (ANYTHING,))
             case nodes.Grid(options=options) | nodes.Distribution(name="choice", arguments=options):
-                found = [each for option in options[:_MOST_OPTIONS] for each in self.possible(option)]
-                return tuple(found[:_MOST_OPTIONS])
+                return self._of_options(options)
             case nodes.Draws(low=low, high=high):
                 whole = isinstance(low, int) and isinstance(high, int)
                 return (_number("!s", int if whole else float),)
             case nodes.Distribution(name=name):
                 return (_number(f"!{name}", int if "int" in name else float),)
         return (ANYTHING,)
+
+    def _of_options(self, options: tuple[Node, ...]) -> tuple[Possible, ...]:
+        found: list[Possible] = []
+        for option in options:
+            found += self.possible(option)
+            if len(found) >= _MOST_OPTIONS:
+                break
+        return tuple(found)
 
     def signature(self, build: Build) -> Signature | None:
         """What the tag of `build` takes, if it is known."""

@@ -298,6 +298,8 @@ def _hint(value: nodes.Plain, wanted: tuple[Alternative, ...]) -> str:
             return "write null"
     elif str in classes and not isinstance(value, bool) and value is not None:
         return "put it in quotes"
+    elif int in classes and isinstance(value, float) and value.is_integer():
+        return f"write {int(value)}"
     return _tag_hint(wanted)
 
 
