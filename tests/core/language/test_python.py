@@ -96,6 +96,7 @@ def test_positional_arguments_beside_named_ones_get_their_names():
             lambda: flambe.to_node({"a": [decimal.Decimal(1)]}),
             "a config cannot hold a value of type decimal.Decimal",
         ),
+        (lambda: flambe.to_node("\udc80"), "a config is UTF-8 text and cannot hold '\\udc80'"),
         (lambda: flambe.to_node({(1, 2): 3}), "a key is a plain value, not a tuple"),
         (lambda: flambe.to_node(np.zeros(3)), "a config cannot hold a value of type numpy.ndarray"),
     ],

@@ -33,6 +33,11 @@ def test_options_are_steps_that_leave_no_trace():
     assert path == ("b", OptionStep(0), "y")
 
 
+def test_keys_that_are_no_names_have_steps_too():
+    root = read_text("a: {1: b, true: c, null: d, 1.5: e}\n").root
+    assert [format_path(path) for path, _ in walk(root)][2:] == ["a[1]", "a.True", "a.None", "a.1.5"]
+
+
 def test_rebuilding_without_a_change_gives_the_same_node():
     root = read_text(CONFIG).root
 

@@ -21,7 +21,7 @@ from flambe.language.nodes import Entry, Key, Mapping, Node, Position, Scalar, S
 from flambe.language.scalars import resolve, resolve_as
 from flambe.language.tags import Tagged, interpret, is_option_list
 from flambe.language.text import Text
-from flambe.language.walk import OptionStep, Path, format_path
+from flambe.language.walk import OptionStep, Path, format_path, key_step
 
 MAX_DEPTH = 100
 MAX_REPEATED_NODES = 100_000
@@ -164,7 +164,7 @@ class Composer:
                 continue
             key_node = self._node(key_event)
             key = key_node.value if isinstance(key_node, Scalar) else None
-            self._path = (*outside, key if isinstance(key, (str, int)) else str(key))
+            self._path = (*outside, key_step(key))
             value = self._node(self._next())
             self._path = outside
             if not isinstance(key_node, Scalar):

@@ -207,8 +207,14 @@ def _plain(value: Any) -> nodes.Plain:
         return value
     for kind in (int, float, str):
         if isinstance(value, kind):
-            return kind(value) if type(value) is not kind else value
+            return _encodable(kind(value) if type(value) is not kind else value)
     raise _wrong(f"a config cannot hold a value of type {type(value).__module__}.{type(value).__qualname__}")
+
+
+def _encodable(value: int | float | str) -> nodes.Plain:
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise _wrong(f"a config is UTF-8 text and cannot hold {value!r}")
+    return value
 
 
 def _key(key: Any) -> nodes.Key:

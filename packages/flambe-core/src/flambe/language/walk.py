@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from flambe.language import nodes
-from flambe.language.nodes import Entry, Node
+from flambe.language.nodes import Entry, Key, Node
 
 Path: TypeAlias = tuple["str | int | OptionStep", ...]
 
@@ -19,6 +19,11 @@ class OptionStep:
     index: int
 
 
+def key_step(key: Key) -> str | int:
+    """The step from a mapping to the value of `key`."""
+    return key if isinstance(key, (str, int)) and not isinstance(key, bool) else str(key)
+
+
 def children(node: Node) -> Iterator[tuple[str | int | OptionStep, Node]]:
     """The nodes directly inside `node`, in document order, each with the step that leads to it.
 
@@ -28,7 +33,7 @@ def children(node: Node) -> Iterator[tuple[str | int | OptionStep, Node]]:
     match node:
         case nodes.Mapping(entries=entries):
             for entry in entries:
-                yield entry.key if isinstance(entry.key, (str, int)) else str(entry.key), entry.value
+                yield key_step(entry.key), entry.value
         case nodes.Sequence(items=items):
             yield from enumerate(items)
         case nodes.Build(arguments=nodes.Mapping() | nodes.Sequence() as arguments):
@@ -97,8 +102,7 @@ def format_path(path: Path) -> str:
 
 
 def _entry(entry: Entry, change: Callable[[Node, Path], Node], path: Path) -> Entry:
-    key = entry.key if isinstance(entry.key, (str, int)) else str(entry.key)
-    value = change(entry.value, (*path, key))
+    value = change(entry.value, (*path, key_step(entry.key)))
     return entry if value is entry.value else replace(entry, value=value)
 
 
