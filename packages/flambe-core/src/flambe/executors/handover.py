@@ -110,11 +110,15 @@ class HandOver:
         self._mapped.clear()
 
     def unpickled(self, bundle: Bundle) -> dict[LinkPath, Any]:
-        """The values of a bundle that are not plain."""
-        views = [memoryview(self._map(segment)).toreadonly() for segment in bundle.segments]
-        buffers = [_piece(views, place) for place in bundle.buffers]
-        pickled = bundle.pickled if isinstance(bundle.pickled, bytes) else _piece(views, bundle.pickled)
+        """The values of a bundle that are not plain.
+
+        Raises:
+            HandOverError: they cannot be made here, or the bundle was closed.
+        """
         try:
+            views = [memoryview(self._map(segment)).toreadonly() for segment in bundle.segments]
+            buffers = [_piece(views, place) for place in bundle.buffers]
+            pickled = bundle.pickled if isinstance(bundle.pickled, bytes) else _piece(views, bundle.pickled)
             values = pickle.loads(pickled, buffers=buffers)  # noqa: S301  # made by a process of this run
         except Exception as error:  # unpickling runs methods of user classes, which may raise anything
             raise HandOverError(

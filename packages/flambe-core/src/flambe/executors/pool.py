@@ -30,7 +30,7 @@ from flambe.executors.protocol import (
 )
 from flambe.executors.segment import Descriptor, anonymous_file
 from flambe.executors.wire import Wire
-from flambe.executors.worker import Bind, Idle, Interrupt, Ready, Run, Stop
+from flambe.executors.worker import Began, Bind, Idle, Interrupt, Ready, Run, Stop
 from flambe.executors.workshop import Equip, equip
 
 _LOOK_AHEAD = 64
@@ -165,7 +165,7 @@ class Pool:
         gpus = None if self._gpus is None else tuple(self._gpus[index] for index in share.gpus)
         worker = next((w for w in self._workers if w.task is None and w.gpus == gpus), None)
         worker = worker or self._start_worker(gpus)
-        worker.task, worker.share, worker.ended = task, share, False
+        worker.task, worker.share, worker.began, worker.ended = task, share, False, False
         worker.tell(Run(task))
 
     def _start_worker(self, gpus: tuple[str, ...] | None) -> _Worker:
@@ -209,7 +209,10 @@ class Pool:
             message = messages.popleft()
             if isinstance(message, Ready):
                 worker.pid = message.pid
+            elif isinstance(message, Began):
+                worker.began = True
             elif isinstance(message, Idle):
+                worker.used = True
                 self._free(worker)
             else:
                 self._note(worker, message)
@@ -234,6 +237,10 @@ class Pool:
         code = self._dismiss(worker)
         if task is None or worker.ended:
             return
+        if worker.used and not worker.began:  # it died between two trials
+            self._queue[task.key] = task
+            self._queue.move_to_end(task.key, last=False)
+            return
         if isinstance(reason, EOFError):
             error = _fate(worker.pid, code)
         else:
@@ -255,7 +262,13 @@ class Pool:
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker process, seen from the driver. `ended` says that its trial has reported its end."""
+    """A worker process, seen from the driver.
+
+    Attributes:
+        used: It has run a trial before the present one.
+        began: The present trial has reached it.
+        ended: The present trial has reported its end.
+    """
 
     wire: Wire
     console: Descriptor
@@ -263,6 +276,8 @@ class _Worker:
     pid: int | None = None
     task: TrialTask | None = None
     share: Share | None = None
+    used: bool = False
+    began: bool = False
     ended: bool = False
 
     def tell(self, message: object) -> None:

@@ -66,7 +66,13 @@ class Segment:
         return cls(source, size), offsets
 
     def map(self) -> mmap.mmap:
-        """The contents. What is written there is seen by nobody else (copy on write)."""
+        """The contents. What is written there is seen by nobody else (copy on write).
+
+        Raises:
+            ValueError: the segment was closed.
+        """
+        if self.source.fd < 0:
+            raise ValueError("the shared memory was released")
         return mmap.mmap(self.source.fd, self.size, access=mmap.ACCESS_COPY)
 
     def copy(self) -> Segment:

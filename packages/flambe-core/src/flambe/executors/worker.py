@@ -59,6 +59,11 @@ class Interrupt:
 
 
 @dataclass(frozen=True)
+class Began:
+    """Worker to driver: a trial has arrived; from now on its failures count."""
+
+
+@dataclass(frozen=True)
 class Idle:
     """Worker to driver: the trial has ended and let go of what it held."""
 
@@ -129,6 +134,7 @@ class Worker:
                 self._run(message.task)
 
     def _run(self, task: TrialTask) -> None:
+        self._wire.send(Began())
         channel = _Channel(task, self._hand_over, self._wire, self._console)
         self._console.clear()
         run_trial(self._workshop.run, task, channel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -72,6 +73,16 @@ class Killed(Component):
             os.write(2, b"the last word\n")
             os.kill(os.getpid(), signal.SIGKILL)
         return True
+
+
+class Parent(Component):
+    """Starts a process that would run for a minute, and logs its id."""
+
+    def step(self) -> bool:
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        child.returncode = 0  # so that nobody complains that it still runs
+        log("child", child.pid)
+        return False
 
 
 class Interval(Component):
@@ -151,7 +162,7 @@ class Taker(Component):
         if self.numbers is not None:
             log("sum", float(self.numbers.sum()))
             log("writable", int(self.numbers.flags.writeable))
-            log("private_bytes", private_bytes())
+            log("own_bytes", own_bytes())
         if self.items is not None:
             log("length", len(self.items))
             self.items.append(4)
@@ -161,11 +172,11 @@ class Taker(Component):
         return False
 
 
-def private_bytes(pid: int | str = "self") -> int:
-    """Memory that only this process uses and that was not there when it was forked (Linux; else 0)."""
+def own_bytes() -> int:
+    """Memory that is this process's own, not shared memory or files (Linux; elsewhere 0)."""
     try:
-        with open(f"/proc/{pid}/smaps_rollup") as table:
-            sizes = {line.split(":")[0]: line.split()[1] for line in table if ":" in line and "kB" in line}
+        with open("/proc/self/smaps_rollup") as table:
+            sizes = {line.split()[0]: int(line.split()[1]) for line in table if line.endswith("kB\n")}
     except OSError:
         return 0
-    return 1024 * (int(sizes["Private_Dirty"]) + int(sizes["Private_Clean"]))
+    return 1024 * sizes["Anonymous:"]
