@@ -297,6 +297,11 @@ def column_of(values: Sequence[Any]) -> Column:
     return PackedColumn.of(values)
 
 
+def to_device(column: Any, device: torch.device) -> Any:
+    """A column of a batch on `device`; what is not a tensor as it is."""
+    return column.to(device, non_blocking=True) if isinstance(column, torch.Tensor) else column
+
+
 def _positions(offsets: Array, indices: Array) -> tuple[Array, Array]:
     """Where the rows' entries lie (B, T), and which of the places (B, T) are inside their row."""
     starts = offsets[indices]

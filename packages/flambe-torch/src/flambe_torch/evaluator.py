@@ -10,6 +10,7 @@ from torch import nn
 
 from flambe.component import Component
 from flambe.log import log
+from flambe_torch.data import to_device
 from flambe_torch.metrics import metric_of, metrics_of
 from flambe_torch.samplers import Sampler
 
@@ -63,7 +64,7 @@ class Evaluator(Component):
         self.model.to(device).eval()
         with torch.no_grad():
             for batch in self.eval_sampler:
-                *inputs, target = (_moved(column, device) for column in batch)
+                *inputs, target = (to_device(column, device) for column in batch)
                 predictions = self.model(*inputs)
                 for metric in self._metrics.values():
                     metric.update(predictions, target)
@@ -90,7 +91,3 @@ def _device(accelerator: str) -> torch.device:
     if accelerator == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device({"gpu": "cuda"}.get(accelerator, accelerator))
-
-
-def _moved(column: Any, device: torch.device) -> Any:
-    return column.to(device, non_blocking=True) if isinstance(column, torch.Tensor) else column

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from flambe_torch.frameworks import TorchFramework
+
 
 class _Closed(BaseException):
     """Leaves a fit at once; Lightning tears down and hands it on."""
@@ -31,6 +33,8 @@ class SteppedFit(pl.Callback):
         self._context = contextvars.copy_context()
         self._closing = False
         self._thread: threading.Thread | None = None
+        self._framework = TorchFramework()
+        self._random = self._framework.random_state()
         self.done = False
         self.waiting = False
 
@@ -59,6 +63,10 @@ class SteppedFit(pl.Callback):
         self._closing = True
         self._go.release()
         self._thread.join()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """What was drawn while the fit started does not count, or one that goes on would differ."""
+        self._framework.set_random_state(self._random)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Wait until the caller wants the next step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from flambe_torch.data import Batch
+from flambe_torch.data import Batch, to_device
 from flambe_torch.metrics import Metric
 
 
@@ -48,6 +49,19 @@ class Task(pl.LightningModule):
         loss = self._lessons.training_loss(batch)
         self._train_loss.add(loss.detach())
         return loss
+
+    # Lightning asks for the signature before each batch: written down, it is not worked out again.
+    training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Lightning names each hook that it calls here; torch's search for modules would cost more."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return tuple(to_device(column, device) for column in batch)
 
     def on_validation_epoch_start(self) -> None:
         for metric in self._metrics.values():
