@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flambe.language.python import (
         call,
         choice,
+        cluster,
         env,
         grid,
         link,
@@ -39,6 +40,7 @@ _HOMES = {
     "flambe.language.python": [
         "call",
         "choice",
+        "cluster",
         "env",
         "grid",
         "link",
@@ -65,6 +67,7 @@ __all__ = [
     "alias",
     "call",
     "choice",
+    "cluster",
     "env",
     "grid",
     "link",

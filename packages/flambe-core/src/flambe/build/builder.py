@@ -125,13 +125,23 @@ class Builder:
             case nodes.Mapping(entries=entries):
                 kwargs = {str(e.key): self._part(e.value, str(e.key), path) for e in entries}
             case nodes.Sequence(items=items):
-                args = [self._part(item, index, path) for index, item in enumerate(items)]
+                args = self._positional(target, items, path)
             case Node() as argument:
-                args = [self._part(argument, 0, path)]
+                args = self._positional(target, (argument,), path)
         with located(path, node):
             made = target(*args, **kwargs)
         _remember(made, Origin(_by_name(target, args, kwargs), node, self._link_to(path)))
         return made
+
+    def _positional(self, target: Callable[..., Any], items: tuple[Node, ...], path: Path) -> list[Any]:
+        """Builds positional arguments; a link within the stage may name them by place or by parameter."""
+        names = _parameters(target)
+        args: list[Any] = []
+        for index, item in enumerate(items):
+            args.append(self._part(item, index, path))
+            if index < len(names):
+                self._open.values[names[index]] = args[-1]
+        return args
 
     def _link_to(self, path: Path) -> LinkPath:
         """The link that leads to what is built at the config path `path`."""
@@ -203,6 +213,15 @@ def linked_value(value: Any, path: LinkPath) -> Any:
 
 def _step(key: nodes.Key) -> str | int:
     return key if isinstance(key, (str, int)) and not isinstance(key, bool) else str(key)
+
+
+def _parameters(target: Callable[..., Any]) -> list[str]:
+    """The names of the parameters that positional arguments fill, in order."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):  # no signature to name them by
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 def _by_name(target: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:

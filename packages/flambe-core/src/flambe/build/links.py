@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -76,7 +77,18 @@ def _argument(value: Any, step: Step) -> Any:
         if isinstance(step, Item) and isinstance(name, int) and hasattr(value, "__getitem__"):
             return _indexed(value, name)
         return _MISSING
-    return origin.arguments.get(name, _MISSING)
+    if name in origin.arguments:
+        return origin.arguments[name]
+    return _default(type(value), name)
+
+
+def _default(cls: type, name: str) -> Any:
+    """What the constructor argument `name` is when it is not given."""
+    try:
+        parameter = inspect.signature(cls.__init__).parameters.get(name)
+    except (TypeError, ValueError):  # written in C, without a signature
+        return _MISSING
+    return _MISSING if parameter is None or parameter.default is parameter.empty else parameter.default
 
 
 def _indexed(value: Any, index: int) -> Any:
@@ -91,14 +103,17 @@ def _message(value: Any, path: LinkPath, index: int) -> str:
     wanted = str(step.key if isinstance(step, Item) else step.name)
     kinds = "item or argument" if isinstance(step, Item) else "item, attribute or argument"
     before = LinkPath(path.root, path.steps[:index])
-    near = difflib.get_close_matches(wanted, _names(value), n=1)
+    near = difflib.get_close_matches(wanted, _names(value, step), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{path}: {before} is a {type(value).__name__} without {kinds} {wanted!r}{hint}"
 
 
-def _names(value: Any) -> Iterable[str]:
+def _names(value: Any, step: Step) -> Iterable[str]:
+    """What a step of this kind could have named."""
     if isinstance(value, Mapping):
         return [str(key) for key in value]
     origin = origin_of(value)
-    names = [name for name in dir(value) if not name.startswith("_")]
-    return names + (list(origin.arguments) if origin else [])
+    arguments = list(origin.arguments) if origin else []
+    if isinstance(step, Item):
+        return arguments
+    return arguments + [name for name in dir(value) if not name.startswith("_")]

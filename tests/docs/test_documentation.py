@@ -1,0 +1,62 @@
+"""Every Python block of README and docs runs; every YAML block is a config without problems."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flambe.check import check
+from flambe.language.read import read_text
+from flambe.registry.registry import Registry
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(python|yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[object]:
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in BLOCK.finditer(text):
+            if match[1] == language:
+                line = text[: match.start()].count("\n") + 1
+                found.append(pytest.param(page, match[2], id=f"{page.name}:{line}"))
+    return found
+
+
+def modules_of(page: Path) -> dict[str, str]:
+    """The page's Python blocks that begin with the name of their file."""
+    text = page.read_text(encoding="utf-8")
+    named = (re.match(r"# (\w+\.py)\n", match[2]) for match in BLOCK.finditer(text))
+    bodies = (match[2] for match in BLOCK.finditer(text))
+    return {name[1]: body for name, body in zip(named, bodies, strict=True) if name}
+
+
+@pytest.mark.parametrize(("page", "code"), blocks("python"))
+def test_python_blocks_run(page: Path, code: str, tmp_path: Path) -> None:
+    (tmp_path / "block.py").write_text(f"from __future__ import annotations\n{code}")
+    done = subprocess.run(
+        [sys.executable, "block.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("page", "code"), blocks("yaml"))
+def test_yaml_blocks_are_configs_without_problems(
+    page: Path, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, body in modules_of(page).items():
+        (tmp_path / name).write_text(body)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    document = read_text(code, page.name)
+    problems = check(document, Registry.load().with_header(document.header))
+    assert [str(problem) for problem in problems] == []
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
