@@ -162,7 +162,7 @@ def test_second_install_waits_for_the_first(tmp_path: Path):
     order: list[str] = []
 
     def other() -> None:
-        with environment.locked(tmp_path, poll_s=0.01):
+        with environment.locked(tmp_path):
             order.append("other")
 
     with environment.locked(tmp_path):
@@ -216,8 +216,7 @@ def test_folder_and_git_are_really_installed(python: Path, tmp_path: Path):
     code = """
         import sys
         from flambe.language.header import Folder, Git, Header, HeaderEntry
-        from flambe.registry.checkouts import Checkout
-from flambe.registry.extensions import ensure
+        from flambe.registry.extensions import ensure
         kind, text = sys.argv[1:]
         source = Folder(text) if kind == "folder" else Git(text, None, "sub")
         header = Header((HeaderEntry("storm_front", source),))
@@ -234,7 +233,8 @@ from flambe.registry.extensions import ensure
         command = [python, "-c", textwrap.dedent(code), *arguments]
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
-    assert (run("folder", str(folder)).stdout, run("git", origin.as_uri()).stdout) == ("1.0\n", "2.0\n")
+    done = [run("folder", str(folder)), run("git", origin.as_uri())]
+    assert [(one.stdout, one.stderr) for one in done] == [("1.0\n", ""), ("2.0\n", "")]
     (folder / "pyproject.toml").write_text(
         "[build-system]\nrequires = []\nbuild-backend = 'nothing_at_all'\n"
     )

@@ -436,3 +436,19 @@ def test_torch_is_not_imported_for_tags_that_do_not_need_it(weather):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_module_that_failed_is_imported_once(make_module, make_plugin, tmp_path):
+    file = str(tmp_path / "count")
+    count = f"with open({file!r}, 'a') as file:\n    file.write('x')\nraise RuntimeError\n"
+    make_module("bad_header", count)
+    make_module("bad_plugin", count)
+    plugin = make_plugin("p", components=lambda r: r.namespace("b", ["bad_plugin"], bare=True))
+    registry = Registry.load(entry_points=False, plugins=[plugin]).with_aliases({"h": "bad_header"})
+    for tag in ("One", "Two", "h.One"):
+        with pytest.raises(RuntimeError):
+            registry.resolve(tag)
+    for tag in ("b.One", "b.Two"):
+        with pytest.raises(PluginError):
+            registry.resolve(tag)
+    assert (tmp_path / "count").read_text() == "xx"

@@ -227,3 +227,34 @@ def test_commands_of_core_keep_their_names(make_plugin):
         "sky": "blue",
         "grey.sky": "grey",
     }
+
+
+def test_plugins_of_one_name_are_told_apart_by_their_distributions(make_module, site):
+    for name in ("north", "south"):
+        source = (
+            "from flambe.registry.hookspecs import hookimpl\n"
+            "class Rain: ...\n"
+            "@hookimpl\n"
+            f"def flambe_register_components(register): register.tag('Rain', '{name}:Rain')\n"
+        )
+        make_module(name, source)
+        site(f"{name}-weather", points=f"[flambe]\nweather = {name}\n")
+    registry = Registry.load()
+    for tag in ("Rain", "weather.Rain"):
+        with pytest.raises(PluginError) as caught:
+            registry.resolve(tag)
+        assert str(caught.value) == (
+            f"tag {tag!r} is registered by north-weather 1.0 and by south-weather 1.0;"
+            " write !north-weather.Rain or !south-weather.Rain"
+        )
+    south = registry.resolve("south-weather.Rain").value
+    assert south.__module__ == "south"
+    assert registry.tag_of(south) == "south-weather.Rain"
+
+
+def test_plugin_that_exits_is_recorded(make_module, site):
+    make_module("quitter", "raise SystemExit('enough')\n")
+    site("quit-plugin", points="[flambe]\nquit = quitter\n")
+    assert [record.error for record in Registry.load().plugins if record.name == "quit"] == [
+        "SystemExit: enough"
+    ]

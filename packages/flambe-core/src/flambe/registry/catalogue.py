@@ -24,10 +24,16 @@ class Catalogue:
         """
         return _only(self._tags.get(name, []), f"tag {name!r}", self._written_out)
 
-    def qualified_tag(self, plugin: str, name: str) -> Registration | None:
-        """The tag `name` as the plugin named `plugin` registers it: `!plugin.name`."""
-        own = [registration for registration in self._tags.get(name, []) if registration.plugin == plugin]
-        return _only(own, f"tag '{plugin}.{name}'", lambda _: "")
+    def qualified_tag(self, owner: str, name: str) -> Registration | None:
+        """The tag `name` as the plugin, or else the distribution, called `owner` registers it: `!owner.name`.
+
+        Raises:
+            PluginError: if two plugins called `owner` register it for different targets.
+        """
+        registrations = self._tags.get(name, [])
+        own = [one for one in registrations if one.plugin == owner]
+        own = own or [one for one in registrations if one.provider.distribution == owner]
+        return _only(own, f"tag '{owner}.{name}'", self._written_out)
 
     def tag_names(self) -> Iterator[str]:
         """Every tag in the form that reads back: `plugin.Tag` where two plugins claim the bare one."""
@@ -36,9 +42,10 @@ class Catalogue:
     def tags(self) -> Iterator[tuple[str, Registration]]:
         """The names of `tag_names`, each with its registration."""
         for name, registrations in self._tags.items():
-            contested = _distinct(registrations) > 1
-            for registration in registrations if contested else registrations[:1]:
-                yield f"{registration.plugin}.{name}" if contested else name, registration
+            if _distinct(registrations) == 1:
+                yield name, registrations[0]
+            else:
+                yield from ((_qualified(one, registrations), one) for one in registrations)
 
     def everything(self) -> Iterator[Registration]:
         """Every registration of every kind."""
@@ -63,8 +70,15 @@ class Catalogue:
         return sorted(self._others[kind])
 
     def _written_out(self, registrations: Sequence[Registration]) -> str:
-        forms = sorted({f"!{registration.plugin}.{registration.name}" for registration in registrations})
+        forms = sorted({f"!{_qualified(one, registrations)}" for one in registrations})
         return f"; write {' or '.join(forms)}"
+
+
+def _qualified(registration: Registration, rivals: Sequence[Registration]) -> str:
+    """`plugin.Tag`; `distribution.Tag` where plugins of one name claim the tag."""
+    namesakes = [one for one in rivals if one.plugin == registration.plugin]
+    owner = registration.plugin if _distinct(namesakes) == 1 else registration.provider.distribution
+    return f"{owner}.{registration.name}"
 
 
 def _by_name(registrations: Iterable[Registration]) -> dict[str, list[Registration]]:

@@ -9,16 +9,19 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from flambe.errors import ExtensionError, OutputLockedError
-from flambe.saving.lock import FolderLock
+from flambe.errors import ExtensionError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]  # the module does not exist there
 
 _LEFT_OUT = {".git", "__pycache__", "build", "dist", ".venv", "venv", ".mypy_cache", ".pytest_cache"}
 
@@ -106,17 +109,21 @@ class Installed:
 
 
 @contextmanager
-def locked(cache: Path, poll_s: float = 0.2) -> Iterator[None]:
+def locked(cache: Path) -> Iterator[None]:
     """Only one process of this user installs at a time; the others wait."""
     cache.mkdir(parents=True, exist_ok=True)
-    while (lock := _try_lock(cache)) is None:
-        time.sleep(poll_s)
-    with lock:
-        yield
+    with open(cache / "lock", "ab") as file:
+        _wait_for(file.fileno())
+        yield  # closing the file lets go
 
 
-def _try_lock(cache: Path) -> FolderLock | None:
-    try:
-        return FolderLock.take(cache / "lock")
-    except OutputLockedError:
-        return None
+def _wait_for(descriptor: int) -> None:
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    import msvcrt
+
+    while True:
+        with suppress(OSError):  # it gives up after ten seconds
+            msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined,unused-ignore]  # Windows
+            return

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from flambe.errors import ExtensionError
 from flambe.language.header import HeaderEntry, ImportPath, Source
-from flambe.registry.namespaces import import_extension
+from flambe.registry.header_modules import import_extension
 
 if TYPE_CHECKING:
     from flambe.language.header import Header

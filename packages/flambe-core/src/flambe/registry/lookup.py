@@ -11,8 +11,9 @@ from typing import Any
 
 from flambe.errors import PluginError, UnknownTagError
 from flambe.registry.catalogue import Catalogue
+from flambe.registry.header_modules import HeaderModules, add_note, is_inside
 from flambe.registry.installed import find_distribution
-from flambe.registry.namespaces import BrokenNamespaceError, HeaderModules, Namespaces, add_note, is_inside
+from flambe.registry.namespaces import BrokenNamespaceError, Namespaces
 from flambe.registry.plugins import PluginRecord, Registration
 from flambe.registry.sources import is_installed
 from flambe.registry.suggestions import did_you_mean, nearest, package_for

@@ -154,7 +154,7 @@ class _Loader:
         error = None
         try:
             brought = self._ask(plugin(), _Register(point.name, provider))
-        except Exception as failure:  # noqa: BLE001 - the plugin border: whatever fails is reported by name
+        except (Exception, SystemExit) as failure:  # noqa: BLE001 - the plugin border: reported by name
             brought, error = Brought(), describe_error(failure)
         self.brought.add(brought)
         record = PluginRecord(point.name, point.distribution, point.version, brought.names(), error)

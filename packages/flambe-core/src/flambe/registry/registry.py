@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from flambe.errors import PluginError
 from flambe.registry.catalogue import Catalogue
+from flambe.registry.header_modules import HeaderModules
 from flambe.registry.lookup import Lookup, failed_plugins
-from flambe.registry.namespaces import HeaderModules, Namespaces
+from flambe.registry.namespaces import Namespaces
 from flambe.registry.plugins import PluginRecord, Registration, load_plugins
 from flambe.registry.suggestions import did_you_mean, nearest
 from flambe.registry.targets import Target
