@@ -162,6 +162,7 @@ def open_url(url: str, timeout_s: float = 30.0) -> Iterator[BinaryIO]:
         with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310 (checked above)
             yield response
     except urllib.error.HTTPError as error:
+        error.close()
         raise OSError(f"the server answered {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         raise OSError(str(error.reason)) from error

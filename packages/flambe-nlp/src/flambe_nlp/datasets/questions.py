@@ -18,7 +18,7 @@ class QuestionsDataset(TextDataset):
 
     Example:
         >>> QuestionsDataset().test[0]
-        ('…', '…')
+        ('How much is the Nobel Prize worth?', 'NUM')
     """
 
     def __init__(self, labels: Labels = "coarse") -> None:

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flambe_nlp.fields import TextField
+from flambe_nlp.tokenizers import CharTokenizer
+from flambe_nlp.vectors import WordVectors
+
+TRAIN = ["Who was Ada ?", "Who sang ?"]
+
+
+def rows(field: TextField, texts: list[str]) -> list[list[int]]:
+    column = field.process(texts)
+    return [column[row].tolist() for row in range(len(column))]
+
+
+def test_tokens_are_numbered_by_frequency_after_the_special_ones() -> None:
+    field = TextField()
+    field.setup(TRAIN)
+    assert field.vocab.tokens == ("<pad>", "<unk>", "?", "Who", "Ada", "sang", "was")
+    assert (field.vocab_size, field.pad_index) == (7, 0)
+    assert rows(field, ["Who was who ?", ""]) == [[3, 6, 1, 2], []]
+
+
+def test_a_batch_is_padded() -> None:
+    field = TextField()
+    field.setup(TRAIN)
+    assert field.process(["Who", "Ada sang ?"]).batch([0, 1], pad_index=9).tolist() == [[3, 0, 0], [4, 5, 2]]
+
+
+def test_texts_are_framed_and_cut() -> None:
+    field = TextField(sos_token="<s>", eos_token="</s>", max_len=4)
+    field.setup(TRAIN)
+    assert field.vocab.tokens[:4] == ("<pad>", "<unk>", "<s>", "</s>")
+    assert field.tokenize("Who was Ada ?") == ["<s>", "Who", "was", "</s>"]
+    assert TextField(max_len=2, truncate="start").tokenize("Who was Ada ?") == ["Ada", "?"]
+
+
+def test_rare_tokens_and_those_beyond_the_size_are_unknown() -> None:
+    field = TextField(min_freq=2)
+    field.setup(TRAIN)
+    assert field.vocab.tokens == ("<pad>", "<unk>", "?", "Who")
+    field = TextField(lower=True, max_vocab_size=3)
+    field.setup(TRAIN)
+    assert field.vocab.tokens == ("<pad>", "<unk>", "?")
+
+
+def test_another_tokenizer_is_used() -> None:
+    field = TextField(CharTokenizer())
+    field.setup(["aab"])
+    assert rows(field, ["ba!"]) == [[3, 2, 1]]
+
+
+def test_vectors_come_for_the_vocabulary_of_the_training_part(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("ada 1 2\nzebra 3 4\n")
+    field = TextField(lower=True, embeddings=str(path))
+    field.setup(TRAIN)
+    assert field.embeddings is not None
+    assert field.embeddings.shape == (7, 2)
+    assert field.embeddings[field.vocab.index("ada")].tolist() == [1, 2]
+    assert "zebra" not in field.vocab
+
+
+def test_vectors_extend_the_vocabulary_if_asked(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("ada 1 2\nzebra 3 4\n")
+    field = TextField(lower=True, embeddings=WordVectors(str(path), extend=True))
+    field.setup(TRAIN)
+    assert field.vocab.tokens[-1] == "zebra"
+    assert field.embeddings is not None
+    assert field.embeddings[-1].tolist() == [3, 4]
+
+
+def test_the_state_brings_vocabulary_and_vectors_back(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("Ada 1 2\n")
+    field, loaded = TextField(embeddings=str(path)), TextField(embeddings="no longer there")
+    assert field.custom_state() is None
+    field.setup(TRAIN)
+    state = field.custom_state()
+    assert state is not None
+    loaded.load_custom_state(state)
+    assert loaded.is_ready
+    assert loaded.vocab == field.vocab
+    assert np.array_equal(loaded.embeddings, field.embeddings)  # type: ignore[arg-type]  # both are there
+
+
+def test_a_field_that_learned_nothing_says_what_to_do() -> None:
+    message = "^the text field has no vocabulary yet: call setup with the training texts$"
+    with pytest.raises(ValueError, match=message):
+        TextField().process(["Who"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_len": 0}, "max_len=0 leaves no room for a token of the text"),
+        ({"max_len": 1, "sos_token": "<s>"}, "max_len=1 leaves no room for a token of the text"),
+        ({"truncate": "middle"}, "truncate must be 'end' or 'start', not 'middle'"),
+    ],
+)
+def test_arguments_without_sense_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        TextField(**arguments)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_thousands_of_questions_take_a_moment() -> None:
+    texts = [f"What was the year in which ship number {number} sailed from Genoa ?" for number in range(5452)]
+    field = TextField()
+    start = time.process_time()
+    field.setup(texts)
+    field.process(texts)
+    assert time.process_time() - start < 0.5
