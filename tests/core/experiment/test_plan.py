@@ -172,6 +172,13 @@ def test_a_reduced_ancestor_is_assumed_by_all_that_come_from_it() -> None:
     assert made.stages["stage3"].assumes == {"stage1": ["n_layers=2~386632"]}
 
 
+def test_known_winners_take_the_place_of_stand_ins() -> None:
+    made = plan(FIGURE, reduce={"stage1": 1}, winners={"stage1": ["n_layers=4~9d29af"]})
+    (variant,) = made.stages["stage2"].variants
+    assert variant.upstream["stage1"].id == "n_layers=4~9d29af"
+    assert made.stages["stage2"].assumes == {}
+
+
 # -- searches -----------------------------------------------------------------------------------------------
 
 

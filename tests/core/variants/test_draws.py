@@ -110,6 +110,10 @@ def test_floats_of_s_are_rounded_to_decimals_and_distinct() -> None:
     assert sorted(spread(Draws(0.0, 1.0, 11, 1), "key")) == [i / 10 for i in range(11)]
 
 
+def test_rounded_floats_of_s_include_both_bounds() -> None:
+    assert sorted(spread(Draws(0.07, 0.29, 23, 2), "key")) == [i / 100 for i in range(7, 30)]
+
+
 def test_floats_of_s_without_decimals_lie_in_the_range() -> None:
     values = spread(Draws(0, 0.5, 100), "key")
     assert all(isinstance(value, float) and 0 <= value <= 0.5 for value in values)

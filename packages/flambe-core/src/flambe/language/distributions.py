@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from types import MappingProxyType
 from typing import TypeAlias
 
 Number: TypeAlias = "int | float"
+
+_FLOAT_DECIMALS = 330  # no float needs more: the smallest is 5e-324
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,21 @@ class InvalidNumbersError(ValueError):
         self.index = index
 
 
+def exact(number: Number | Fraction) -> Fraction:
+    """`number` as it is written: `0.1` is a tenth, and not the nearest binary fraction."""
+    return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
+
+
+def multiples(low: Number, high: Number, step: Number | Fraction) -> tuple[int, int]:
+    """The first and the last n with n · step in [low, high]; last < first if there is none."""
+    return math.ceil(exact(low) / exact(step)), math.floor(exact(high) / exact(step))
+
+
+def decimal_step(decimals: int) -> Fraction:
+    """The distance between two numbers with `decimals` decimals, or between floats if that is more."""
+    return Fraction(1, 10 ** min(decimals, _FLOAT_DECIMALS))
+
+
 def _ordered(low: Number, high: Number) -> str | None:
     return None if low < high else f"high must be above low, but low is {low} and high is {high}"
 
@@ -44,7 +62,11 @@ def _positive(low: Number, high: Number) -> str | None:
 
 
 def _quantized(low: Number, high: Number, q: Number) -> str | None:
-    return _ordered(low, high) if q > 0 else f"q must be above 0, but it is {q}"
+    if q <= 0:
+        return f"q must be above 0, but it is {q}"
+    first, last = multiples(low, high, q)
+    none = f"no multiple of q lies between low and high: low is {low}, high is {high}, q is {q}"
+    return _ordered(low, high) or (none if last < first else None)
 
 
 def _spread(mean: Number, sd: Number) -> str | None:
@@ -105,6 +127,11 @@ def check_draws(numbers: Sequence[object]) -> None:
         raise InvalidNumbersError(f"'!s': k must be at least 1, but it is {count}", 2)
     if decimals and decimals[0] < 0:
         raise InvalidNumbersError(f"'!s': decimals must be at least 0, but it is {decimals[0]}", 3)
+    first, last = multiples(low, high, decimal_step(int(decimals[0]))) if decimals else (0, 0)
+    if last < first:
+        raise InvalidNumbersError(
+            f"'!s': no number with {decimals[0]} decimals lies between {low} and {high}", 3
+        )
 
 
 def _check_number(what: str, number: object, integer: bool, index: int) -> None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 from hashlib import blake2b
-from typing import TypeAlias
 
 from flambe.language import nodes
+from flambe.language.distributions import Number, decimal_step, exact, multiples
 
-Number: TypeAlias = int | float
 SIGNIFICANT_DIGITS = 10
 """Digits kept of a drawn float: enough for any search, few enough that libm's last bit never shows."""
 
@@ -77,11 +76,10 @@ def spread(draws: nodes.Draws, *words: object) -> list[Number]:
         return [low + step for step in _distinct(high - low, count, *words)]
     if draws.decimals is None:
         return [_within(low + (high - low) * unit(*words, i), low, high) for i in range(count)]
-    scale = 10.0**draws.decimals
-    first, last = math.ceil(low * scale), math.floor(high * scale)
-    return [
-        round((first + step) / scale, draws.decimals) for step in _distinct(last - first + 1, count, *words)
-    ]
+    step = decimal_step(draws.decimals)
+    first, last = multiples(low, high, step)
+    drawn = _distinct(last - first + 1, count, *words)
+    return [float((first + number) * step) for number in drawn]
 
 
 def _distinct(size: int, count: int, *words: object) -> list[int]:
@@ -120,10 +118,10 @@ def _log_uniform(low: Number, high: Number, *words: object) -> float:
 
 def _quantised(value: float, low: Number, high: Number, step: Number) -> Number:
     """The multiple of `step` nearest to `value` that lies in [low, high]."""
-    first, last = math.ceil(round(low / step, 9)), math.floor(round(high / step, 9))
-    multiple = min(max(round(value / step), first), max(first, last)) * step
+    first, last = multiples(low, high, step)
+    multiple = min(max(round(exact(value) / exact(step)), first), last) * exact(step)
     whole = all(isinstance(number, int) for number in (low, high, step))
-    return multiple if whole else _rounded(multiple)
+    return int(multiple) if whole else float(multiple)
 
 
 def _standard_normal(*words: object) -> float:
