@@ -102,7 +102,8 @@ def test_an_object_of_another_stage_is_loaded_from_its_folder(run: Run, model: P
 
 
 def test_a_stage_that_is_gone_is_named_and_parts_load_without_it(run: Run, model: Path) -> None:
-    text = "!p.Model\nencoder: !p.Encoder {size: !call {target: stage0.sized, args: [1]}}\nheads: !@ stage0.rows\n"
+    encoder = "!p.Encoder {size: !call {target: stage0.sized, args: [1]}}"
+    text = f"!p.Model\nencoder: {encoder}\nheads: !@ stage0.rows\n"
     run.finish("stage2", text)
     folder = run.folder_of("stage2")
     shutil.rmtree(run.folder_of("stage0"))
@@ -122,7 +123,9 @@ def test_a_run_that_was_moved_loads(run: Run, model: Path, tmp_path: Path) -> No
 
 
 def test_objects_of_foreign_classes_are_saved_where_a_config_built_them(run: Run) -> None:
-    run.finish("stage1", "!p.Plain {value: !p.Encoder {size: 2}}\n", lambda made: setattr(made.value, "seen", 3))
+    run.finish(
+        "stage1", "!p.Plain {value: !p.Encoder {size: 2}}\n", lambda made: setattr(made.value, "seen", 3)
+    )
     folder = run.folder_of("stage1")
     loaded = saving.load(folder, trust=["parts"])
     assert (type(loaded).__name__, loaded.value.seen) == ("Plain", 3)

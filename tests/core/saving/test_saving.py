@@ -47,7 +47,9 @@ def test_a_folder_says_what_it_holds(tmp_path: Path, model: parts.Model) -> None
     saving.save(model, tmp_path / "s")
     folder = tmp_path / "s" / "encoder"
     assert (folder / "config.yaml").read_text() == "!parts:Encoder\nsize: 3\nscale: 0.5\n"
-    assert (folder / "version.txt").read_text() == "class: parts:Encoder\nversion: 1.2.0\npath: this.encoder\n"
+    assert (
+        folder / "version.txt"
+    ).read_text() == "class: parts:Encoder\nversion: 1.2.0\npath: this.encoder\n"
     assert (folder / "state.json").read_text() == '{"seen": 7, "weights": {"$array": "state-0.npy"}}\n'
 
 
@@ -103,7 +105,13 @@ def test_a_url_will_do(tmp_path: Path, model: parts.Model, protocol: str) -> Non
 def test_a_save_replaces_an_earlier_one(tmp_path: Path, model: parts.Model) -> None:
     saving.save(model, tmp_path / "s")
     saving.save(parts.Encoder(5), tmp_path / "s")
-    assert tree(tmp_path / "s") == ["checksums.json", "config.yaml", "state-0.npy", "state.json", "version.txt"]
+    assert tree(tmp_path / "s") == [
+        "checksums.json",
+        "config.yaml",
+        "state-0.npy",
+        "state.json",
+        "version.txt",
+    ]
     assert saving.load(tmp_path / "s").size == 5
 
 

@@ -22,6 +22,7 @@ from flambe.errors import DamagedSaveError, SavingError
 from flambe.saving.state import custom_state_of, load_custom_state
 
 CUSTOM = "custom_state"
+_ZIP = b"PK\x03\x04"
 _ARRAY = "$numpy"
 _PACKAGE = __name__.partition(".")[0]
 _PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size)
@@ -83,6 +84,9 @@ class TorchCodec:
         torch.save(_plain(state, "") if isinstance(state, Tensor) else state, stream)
 
     def read(self, stream: BinaryIO, /) -> Any:
+        if stream.read(len(_ZIP)) != _ZIP:  # torch's older formats are bare pickles
+            raise DamagedSaveError("no torch file of the kind that Flambé writes")
+        stream.seek(0)
         try:
             return torch.load(stream, map_location="cpu", weights_only=True)
         except _UNREADABLE as error:
@@ -100,16 +104,8 @@ class TorchCodec:
         if self.is_value(value) and _is_simple(value):
             assert isinstance(value, Tensor)
             place = (value.storage_offset(), tuple(value.size()), tuple(value.stride()))
-            is_parameter = isinstance(value, nn.Parameter)
-            learns = value.requires_grad and value.is_leaf
-            return _tensor, (
-                value.untyped_storage(),
-                value.dtype,
-                place,
-                is_parameter,
-                learns,
-                value.__dict__,
-            )
+            marks = (isinstance(value, nn.Parameter), value.requires_grad and value.is_leaf, value.__dict__)
+            return _tensor, (value.untyped_storage(), value.dtype, place, marks)
         return NotImplemented
 
 

@@ -140,21 +140,26 @@ class ConfigWriter:
         return link
 
     def _tag(self, live: Any) -> str:
+        """The tag that builds `live` again: the config's own where this registry knows it."""
         origin = origin_of(live)
-        factory = ""
-        if origin is not None and origin.node is not None:
-            tag = origin.node.tag
-            if self._is_known(tag):
-                return tag
-            name = tag.replace(":", ".").rpartition(".")[2]
-            factory = f".{name}" if name != type(live).__name__ else ""
-        found = self._registry.tag_of(type(live))
+        tag = origin.node.tag if origin is not None and origin.node is not None else ""
+        names = tag.replace(":", ".").split(".")
+        if names[0] in self._registry.aliases:
+            return tag
+        cls = type(live)
+        found = self._registry.tag_of(cls)
+        # A tag of a header that this registry does not have is known by the class's name; to look it up
+        # would end in a long search for similar names.
+        of_header = found is not None and ":" in found and ":" not in tag and cls.__name__ in names
+        if tag and not of_header and self._is_known(tag):
+            return tag
         if found is None:
             raise SavingError(
-                f"{type(live).__module__}.{type(live).__qualname__} cannot be found by name when the save is "
-                "loaded; define the class at the top level of a module"
+                f"{cls.__module__}.{cls.__qualname__} cannot be found by name when the save is loaded; "
+                "define the class at the top level of a module"
             )
-        return found + factory
+        factory = names[names.index(cls.__name__) + 1 :] if cls.__name__ in names else names[-1:]
+        return ".".join([found, *filter(None, factory)])
 
     def _is_known(self, tag: str) -> bool:
         try:

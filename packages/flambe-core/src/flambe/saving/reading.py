@@ -12,7 +12,7 @@ from typing import Any, cast
 from flambe.build.builder import Builder, Surroundings
 from flambe.build.links import follow
 from flambe.component import origin_of
-from flambe.errors import DamagedSaveError, MissingFileError, SavingError
+from flambe.errors import ConfigError, DamagedSaveError, MissingFileError, SavingError
 from flambe.language.header import ImportPath
 from flambe.language.links import Attribute, Item, LinkPath, LinkSyntaxError, parse_link
 from flambe.language.nodes import Build, Link, Node
@@ -28,6 +28,8 @@ from flambe.saving.trust import TrustedRegistry
 from flambe.saving.values import decode
 from flambe.saving.versions import VERSION, SavedVersion
 from flambe.saving.writing import CONFIG
+
+_VERIFIED_WHEN_READ = ("state", "link-")
 
 
 def load(
@@ -63,6 +65,7 @@ def load_state(value: object, path: str | os.PathLike[str], *, registry: Registr
     """
     registry = registry or Registry.load()
     saved = _open(os.fspath(path), registry)
+    saved.verify(but=_VERIFIED_WHEN_READ)
     root = parts_of(value)
     for part in root.walk():
         folder = _descend(saved, part.folder)
@@ -103,6 +106,7 @@ class _Loader:
         return self._loaded[url]
 
     def _load(self, folder: SealedFolder) -> Any:
+        folder.verify(but=_VERIFIED_WHEN_READ)
         document = _config(folder)
         registry = self._trusted(document, folder)
         parts = _parts_by_folder(folder, document.root)
@@ -243,9 +247,12 @@ def _config(folder: SealedFolder) -> Document:
     where = f"{folder.url}/{CONFIG}"
     if CONFIG not in folder:
         raise SavingError(f"{folder.url} holds only state: build the object and use flambe.load_state")
-    document = read_text(folder.read(CONFIG).decode(), where)
-    if document.problems:
-        raise DamagedSaveError(f"{where} is no config that Flambé wrote: {document.problems[0]}")
+    try:
+        document = read_text(folder.read(CONFIG).decode(), where)
+        if document.problems:
+            raise ConfigError(document.problems)
+    except ConfigError as error:
+        raise DamagedSaveError(f"no object can be built from this config: {error}") from error
     return document
 
 

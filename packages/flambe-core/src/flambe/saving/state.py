@@ -25,7 +25,9 @@ def custom_state_of(value: object) -> Mapping[str, Any] | None:
     custom_state = getattr(value, "custom_state", None)
     if isinstance(value, type) or not callable(custom_state):
         return None
-    state: Mapping[str, Any] | None = custom_state()
+    state = custom_state()
+    if state is not None and not isinstance(state, Mapping):
+        raise SavingError(f"custom_state() must return a mapping or None, not a {type(state).__name__}")
     return state
 
 
@@ -175,11 +177,14 @@ def _custom(saved: SealedFolder, codecs: Sequence[StateCodec]) -> Any:
     import json
 
     try:
-        return decode(json.loads(saved.read(STATE)), saved.read, codecs)
+        state = decode(json.loads(saved.read(STATE)), saved.read, codecs)
+        if not isinstance(state, dict):
+            raise TypeError(f"it is a {type(state).__name__}")
     except (ValueError, TypeError, KeyError) as error:
         if isinstance(error, SavingError):
             raise
         raise DamagedSaveError(f"{saved.url}/{STATE} is no state that Flambé wrote: {error}") from error
+    return state
 
 
 def _has_state(saved: SealedFolder) -> bool:
