@@ -187,16 +187,13 @@ class Lookup:
         owner = self._owner(prefix)
         if owner is not None:
             return _no_factory(tag, owner, UnreachableError(f"class {owner.__name__!r} has no {names[-1]!r}"))
-        known = list(self.known())
-        if prefix in self._namespaces.prefixes():
-            known += [f"{prefix}.{name}" for name in self._namespaces.names(prefix)]
-        message = f"unknown tag {tag!r}{did_you_mean(nearest(tag, known))}"
-        message += self._advice(tag, names)
+        message = f"unknown tag {tag!r}{self._advice(tag, names)}"
         if broken is not None:
             message += f"; {broken}"
         return UnknownTagError(message + failed_plugins(self._records))
 
     def _advice(self, tag: str, names: Sequence[str]) -> str:
+        """What was probably meant: a package that is not there, another form, or the nearest names."""
         prefixes = {*self._header.aliases, *self._namespaces.prefixes()}
         package = package_for(tag)
         if tag in prefixes:
@@ -205,7 +202,9 @@ class Lookup:
             return f"; it comes with {package}: `pip install {package}`"
         if len(names) > 1 and names[0] not in prefixes and is_installed(names[0]):
             return f"; to import it, write !{'.'.join(names[:-1])}:{names[-1]}"
-        return ""
+        prefix = ".".join(names[:-1])
+        inside = [f"{prefix}.{name}" for name in self._namespaces.names(prefix)]
+        return did_you_mean(nearest(tag, [*self.known(), *inside]))
 
 
 def failed_plugins(records: Iterable[PluginRecord]) -> str:
