@@ -51,5 +51,5 @@ def test_ngrams_run_over_the_tokens_of_another_tokenizer() -> None:
 
 @pytest.mark.parametrize("n", [0, [], [1, 0]])
 def test_ngrams_need_a_length(n: int | list[int]) -> None:
-    with pytest.raises(ValueError, match="^n must be one or more lengths of at least 1, not "):
+    with pytest.raises(ValueError, match=r"^n must be one or more lengths of at least 1, not "):
         NGramTokenizer(n=n)

@@ -92,10 +92,10 @@ def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, text: str, mess
 
 
 def test_a_missing_file_is_an_error() -> None:
-    with pytest.raises(MissingDataError, match="^there is no file 'no/vectors.txt' "):
+    with pytest.raises(MissingDataError, match=r"^there is no file 'no/vectors.txt' "):
         WordVectors("no/vectors.txt").matrix(WORDS)
 
 
 def test_what_unknown_words_get_is_one_of_two() -> None:
-    with pytest.raises(ValueError, match="^unknown must be 'random' or 'zero', not 'mean'$"):
+    with pytest.raises(ValueError, match=r"^unknown must be 'random' or 'zero', not 'mean'$"):
         WordVectors("v.txt", unknown="mean")  # type: ignore[arg-type]  # what a config may hold

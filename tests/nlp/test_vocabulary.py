@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -31,15 +32,15 @@ def test_counting_keeps_what_is_frequent_enough(
 def test_encoding_packs_all_lists(lists: list[list[str]]) -> None:
     vocabulary = Vocabulary(["#", "a", "c"], unknown="#")
     numbers, offsets = vocabulary.encode(lists)
-    rows = [numbers[first:last].tolist() for first, last in zip(offsets, offsets[1:], strict=False)]
+    rows = [numbers[first:last].tolist() for first, last in pairwise(offsets)]
     assert rows == [[{"a": 1, "c": 2}.get(token, 0) for token in tokens] for tokens in lists]
 
 
 def test_without_a_token_for_the_unknown_they_are_an_error() -> None:
     vocabulary = Vocabulary(["a"])
-    with pytest.raises(KeyError, match="^'b'$"):
+    with pytest.raises(KeyError, match=r"^'b'$"):
         vocabulary.index("b")
-    with pytest.raises(KeyError, match="^'b'$"):
+    with pytest.raises(KeyError, match=r"^'b'$"):
         vocabulary.encode([["a", "b"]])
 
 
@@ -55,10 +56,10 @@ def test_a_vocabulary_survives_pickling() -> None:
 
 
 def test_repeated_tokens_are_refused() -> None:
-    with pytest.raises(ValueError, match="^a vocabulary needs distinct tokens, and 'a' is there twice$"):
+    with pytest.raises(ValueError, match=r"^a vocabulary needs distinct tokens, and 'a' is there twice$"):
         Vocabulary(["a", "b", "a"])
 
 
 def test_the_unknown_token_must_be_there() -> None:
-    with pytest.raises(ValueError, match="^the token for unknown words, '#', is not in the vocabulary$"):
+    with pytest.raises(ValueError, match=r"^the token for unknown words, '#', is not in the vocabulary$"):
         Vocabulary(["a"], unknown="#")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flambe_nlp.classification import SSTDataset, TCProcessor, TRECDataset, TRECDataSet, TrecDataset
+from flambe_nlp.classification import SSTDataset, TCProcessor, TRECDataSet, TRECDataset, TrecDataset
 from flambe_nlp.vectors import WordVectors
 from flambe_nlp.vocabulary import Vocabulary
 

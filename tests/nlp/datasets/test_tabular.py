@@ -132,5 +132,5 @@ def test_a_missing_file_names_where_it_was_looked_for(
     ],
 )
 def test_arguments_that_contradict_are_refused(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match="^" + message.replace("+", r"\+") + "$"):
+    with pytest.raises(ValueError, match=r"^" + message.replace("+", r"\+") + "$"):
         TabularDataset("a.csv", **arguments)  # type: ignore[arg-type]  # wrong on purpose

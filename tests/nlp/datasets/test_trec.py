@@ -64,5 +64,5 @@ def test_characters_that_look_like_line_ends_do_not_end_a_line(tmp_path: Path) -
 
 
 def test_labels_must_be_coarse_or_fine() -> None:
-    with pytest.raises(ValueError, match="^labels must be 'coarse' or 'fine', not 'rough'$"):
+    with pytest.raises(ValueError, match=r"^labels must be 'coarse' or 'fine', not 'rough'$"):
         TrecDataset(labels="rough")  # type: ignore[arg-type]  # what a config may hold

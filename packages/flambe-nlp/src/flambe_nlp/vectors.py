@@ -85,7 +85,8 @@ class WordVectors(Component):
         if self.unknown == "zero":
             return np.zeros(shape, dtype=np.float32)
         draws = np.random.default_rng(self.seed).standard_normal(shape, dtype=np.float32)
-        return np.multiply(draws, vectors.std(), dtype=np.float32)
+        draws *= vectors.std()
+        return draws
 
     def _read(self, wanted: Callable[[bytes], bool]) -> dict[bytes, FloatArray]:
         path = find(self.path)

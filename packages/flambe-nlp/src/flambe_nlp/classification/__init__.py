@@ -1,6 +1,7 @@
 """Text classification: `!cl.…` in a config."""
 
 from flambe_nlp.classification.model import TextClassifier
+from flambe_nlp.classification.predictor import Prediction, TextPredictor
 from flambe_nlp.classification.processor import TCProcessor
 from flambe_nlp.datasets import QuestionsDataset, SSTDataset, TabularDataset, TrecDataset
 
@@ -8,6 +9,7 @@ TRECDataset = TrecDataset
 TRECDataSet = TrecDataset
 
 __all__ = [
+    "Prediction",
     "QuestionsDataset",
     "SSTDataset",
     "TCProcessor",
@@ -15,5 +17,6 @@ __all__ = [
     "TRECDataset",
     "TabularDataset",
     "TextClassifier",
+    "TextPredictor",
     "TrecDataset",
 ]

@@ -11,7 +11,7 @@ import torch
 
 from flambe.component import Component
 from flambe_nlp.errors import DataError
-from flambe_nlp.fields import LabelField, TextField
+from flambe_nlp.fields import Field, LabelField, TextField
 from flambe_nlp.vectors import FloatArray, WordVectors
 from flambe_nlp.vocabulary import Vocabulary
 from flambe_torch.data import Rows
@@ -71,14 +71,9 @@ class TCProcessor(Component):
         self.dataset = dataset
         self.text_field = text_field or TextField(embeddings=embeddings)
         self.label_field = label_field or LabelField()
-        self._own_fields = {
-            name: field
-            for name, field, given in (
-                ("text_field", self.text_field, text_field),
-                ("label_field", self.label_field, label_field),
-            )
-            if given is None
-        }
+        self._fields: dict[str, Field] = {"text_field": self.text_field, "label_field": self.label_field}
+        given = {"text_field": text_field, "label_field": label_field}
+        self._given = frozenset(name for name, field in given.items() if field is not None)
         self._tables: dict[str, Rows] = {}
 
     @property
@@ -137,22 +132,28 @@ class TCProcessor(Component):
         return [labels[int(number)] for number in numbers]
 
     def custom_state(self) -> Mapping[str, Any] | None:
+        """What the fields learned that is not saved with themselves.
+
+        A field that was given is a part with a state of its own, unless it was asked for it before it had
+        learned anything.
+        """
+        kept = [name for name, field in self._fields.items() if name not in self._given or not field.is_ready]
         self._learn()
         return {
             f"{name}.{key}": value
-            for name, field in self._own_fields.items()
-            for key, value in (field.custom_state() or {}).items()
+            for name in kept
+            for key, value in (self._fields[name].custom_state() or {}).items()
         }
 
     def load_custom_state(self, state: Mapping[str, Any]) -> None:
-        for name, field in self._own_fields.items():
+        for name, field in self._fields.items():
             start = f"{name}."
-            field.load_custom_state(
-                {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}
-            )
+            own = {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}
+            if own:
+                field.load_custom_state(own)
 
     def _learn(self) -> None:
-        for place, field in enumerate((self.text_field, self.label_field)):
+        for place, field in enumerate(self._fields.values()):
             if not field.is_ready:
                 field.setup(_columns("train", self.dataset.train)[place])
 
