@@ -67,6 +67,17 @@ class Data(Component):
         self.ready = state["ready"]
 
 
+class Growing(Component):
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def grow(self, by: int) -> None:
+        self.size += by
+
+    def doubled(self) -> int:
+        return 2 * self.size
+
+
 class Plain:
     """No `Component`: only a config makes it known."""
 

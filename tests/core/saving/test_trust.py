@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import parts
 import pytest
 
@@ -50,6 +51,7 @@ def refusal(folder: Path, what: str, module: str) -> str:
         ("!parts:total [1]", "'parts:total'", "parts"),
         ("!parts:Plain {{value: 1}}", "'parts:Plain'", "parts"),
         ("!parts:Encoder {{size: !os:system 'touch {mark}'}}", "'os:system'", "posix"),
+        ("!Experiment {{name: x, pipeline: {{a: 1}}}}", "'Experiment'", "flambe.experiment.experiment"),
         ("s: subprocess\n---\n!s.run [[touch, '{mark}']]", "'s.run'", "subprocess"),
     ],
 )
@@ -102,3 +104,34 @@ def test_trust_covers_the_modules_inside_a_package_and_no_others(folder: Path) -
     forge(folder, "!os.path:join [a]\n")
     with pytest.raises(SavingError):
         saving.load(folder, trust=["posixpat", "o", "parts"])
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "module"),
+    [
+        ("target: this.heads.fill, args: [1]", "ndarray.fill", "numpy"),
+        ("target: this.heads.all", "ndarray.all", "numpy"),
+        ("target: this.encoder.grow, args: [1]", "Growing.grow", "parts"),
+    ],
+)
+def test_a_save_only_calls_methods_without_arguments_of_what_it_built(
+    tmp_path: Path, call: str, name: str, module: str
+) -> None:
+    folder = tmp_path / "s"
+    saving.save(parts.Model(parts.Growing(2), heads=np.ones(2)), folder)
+    config = "!parts:Model\nencoder: !parts:Growing {size: 2}\nheads: !@ values.heads\nmatrix: !call {%s}\n"
+    forge(folder, config % call)
+    with pytest.raises(SavingError) as caught:
+        saving.load(folder)
+    assert str(caught.value) == (
+        f"{folder} asks to call {name}: without trust=[{module!r}] a save may only call methods, without "
+        "arguments, of objects that it built"
+    )
+    assert saving.load(folder, trust=["parts", "numpy"]).encoder.size in (2, 3)
+
+
+def test_a_save_may_call_methods_of_what_it_built(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    saving.save(parts.Model(parts.Growing(2)), folder)
+    forge(folder, "!parts:Model\nencoder: !parts:Growing {size: 2}\nmatrix: !call this.encoder.doubled\n")
+    assert saving.load(folder).matrix == 4

@@ -156,7 +156,11 @@ class Builder:
         args = [self._part(arg, index, path) for index, arg in enumerate(node.args)]
         kwargs = {str(e.key): self._part(e.value, str(e.key), path) for e in node.kwargs}
         with located(path, node):
-            return value(*args, **kwargs)
+            return self._called(value, args, kwargs)
+
+    def _called(self, method: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """What `!call` gives; a builder of configs that come from anywhere may refuse."""
+        return method(*args, **kwargs)
 
     def _inside(self, path: LinkPath) -> Any:
         """A link within the stage: through what is still under construction, then through live values."""

@@ -117,8 +117,8 @@ class _Loader:
             saved.version.check(saved.version.installed(), saved.folder.url)
         rewriting = _Rewriting(parts, self)
         node = rewriting.rewrite(document.root)
-        builder = Builder(
-            cast(Registry, registry),
+        builder = _SavedBuilder(
+            registry,
             stage=HERE,
             outside=rewriting.follow_outside,
             surroundings=self._surroundings,
@@ -163,6 +163,18 @@ class _Loader:
             ) from error
         url, rest = _deepest(saved, steps)
         return follow(self.load(url), LinkPath(HERE, rest))
+
+
+class _SavedBuilder(Builder):
+    """Builds what a save may have built, and calls what it may have called."""
+
+    def __init__(self, registry: TrustedRegistry, **arguments: Any) -> None:
+        super().__init__(cast(Registry, registry), **arguments)
+        self._trusted = registry
+
+    def _called(self, method: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+        self._trusted.check_call(method, has_arguments=bool(args or kwargs))
+        return super()._called(method, args, kwargs)
 
 
 class _Rewriting:

@@ -7,17 +7,19 @@ for classes that somebody on this machine vouched for:
 - a `Component` of a module that this process has imported;
 - any class or function of the modules named by `trust`.
 
-Nothing is installed, no module is imported that is neither a plugin's nor trusted, and plain functions
-are only called where a plugin registered them by name or `trust` names their module.
+`!call` may call the methods, without arguments, of objects that were built so; with `trust` of their
+module, with arguments too. Plain functions are only called where `trust` names their module. Nothing is
+installed, and no module is imported that is neither a plugin's nor trusted.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from flambe.component import Component
+from flambe.component import Component, origin_of
 from flambe.errors import SavingError
 from flambe.registry.installed import find_entry_points
 from flambe.registry.registry import Registry
@@ -57,11 +59,29 @@ class TrustedRegistry:
             raise SavingError(self._refusal(f"{tag!r}", getattr(target.value, "__module__", module)))
         return target
 
+    def check_call(self, method: Callable[..., Any], *, has_arguments: bool) -> None:
+        """Whether `!call` may call `method`.
+
+        Raises:
+            SavingError: It is no method of an object that the save built, or it is given arguments.
+        """
+        owner = getattr(method, "__self__", None)
+        home = type(owner).__module__ if owner is not None else getattr(method, "__module__", None) or ""
+        if self._is_trusted(home) or (origin_of(owner) is not None and not has_arguments):
+            return
+        name = getattr(method, "__qualname__", type(method).__qualname__)
+        raise SavingError(
+            f"{self._where} asks to call {name}: without trust=[{home!r}] a save may only call methods, "
+            "without arguments, of objects that it built"
+        )
+
     def _may_build(self, tag: str, target: Target) -> bool:
         value = target.value
         home = getattr(value, "__module__", None) or ""
         if self._is_trusted(home):
             return True
+        if _is_in(home, "flambe"):
+            return False  # runs of experiments and what they need are no part of a save
         if ":" not in tag and tag.partition(".")[0] not in self._aliases and inspect.isclass(value):
             return True  # what a plugin registered, or a Component of a module that may be imported
         if not inspect.isclass(value):
@@ -72,7 +92,7 @@ class TrustedRegistry:
         return self._is_trusted(module) or module in sys.modules or self._is_plugin(module)
 
     def _is_trusted(self, module: str) -> bool:
-        return any(f"{module}.".startswith(f"{trusted}.") for trusted in self._trust)
+        return any(_is_in(module, trusted) for trusted in self._trust)
 
     def _is_plugin(self, module: str) -> bool:
         if self._plugins is None:
@@ -85,3 +105,7 @@ class TrustedRegistry:
             f"{self._where} asks to build {what}, for which nobody vouched: if you trust the save, load it "
             f"with trust=[{module!r}], or import a module whose classes inherit flambe.Component first"
         )
+
+
+def _is_in(module: str, package: str) -> bool:
+    return f"{module}.".startswith(f"{package}.")
