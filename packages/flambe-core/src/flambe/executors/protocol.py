@@ -84,10 +84,9 @@ class Started:
 
 @dataclass(frozen=True)
 class Logged:
-    """What the trial logged since the last event, after `step` steps; `lines` are text for its log file."""
+    """What the trial logged since the last event, already in its folder; `lines` are text."""
 
     key: TrialKey
-    step: int
     records: Sequence[Record]
     lines: Sequence[str]
 
@@ -150,6 +149,9 @@ class Channel(Protocol):
 
     def interrupt_requested(self) -> bool:
         """Whether the trial should write a checkpoint after its current step and leave."""
+
+    def output(self) -> Sequence[str]:
+        """Lines that libraries and other programs have written beneath Python since the last call."""
 
     def load(self, handle: Handle) -> Mapping[LinkPath, Any]:
         """The linked values of an upstream trial; what is never looked at is never unpacked."""

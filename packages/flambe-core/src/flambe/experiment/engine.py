@@ -100,8 +100,8 @@ class Engine:
         match event:
             case Started(key=key, step=step):
                 self._started(key, step)
-            case Logged(key=key, step=step, records=logged, lines=lines):
-                self._logged(key, step, logged, lines)
+            case Logged(key=key, records=logged):
+                self._logged(key, logged)
             case Stepped():
                 self._stepped(event)
             case Finished(key=key) if key in self._loading:
@@ -243,8 +243,8 @@ class Engine:
             return
         record = self.records[key]
         record.status, record.step = "running", step
-        if record.attempts or key in self._in.reuse.earlier:
-            kept = self._in.folder.rewind(key, step)
+        if self._in.sinks and (record.attempts or key in self._in.reuse.earlier):
+            kept = self._in.folder.logged(key)
             for sink in self._in.sinks:
                 sink.restart(key.stage, key.variant, kept)
         record.attempts += 1
@@ -253,14 +253,11 @@ class Engine:
         self._in.folder.write_trial(record)
         self._in.observe(Update("started", key.stage, record))
 
-    def _logged(self, key: TrialKey, step: int, logged: Sequence[Record], lines: Sequence[str]) -> None:
-        if key in self._loading:
+    def _logged(self, key: TrialKey, logged: Sequence[Record]) -> None:
+        if key in self._loading or not logged:
             return
-        self._in.folder.add_metrics(key, step, logged)
-        self._in.folder.add_lines(key, lines)
-        if logged:
-            for sink in self._in.sinks:
-                sink.write(key.stage, key.variant, logged)
+        for sink in self._in.sinks:
+            sink.write(key.stage, key.variant, logged)
 
     def _stepped(self, event: Stepped) -> None:
         record = self.records[event.key]
@@ -330,7 +327,8 @@ class Engine:
                 self._give_up(waiting, f"{key.stage}/{key.variant} could not be loaded: {event.error}")
             self.problems.append(f"{key.stage}/{key.variant} could not be loaded: {event.error}")
             return
-        self._in.folder.add_lines(key, event.traceback.splitlines())
+        if event.lost:
+            self._in.folder.add_line(key, event.error)
         self._failures[key] += 1
         if self._failures[key] <= self._in.settings.max_failures and not self._stopping:
             self._note("retry", key, error=event.error)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from flambe.errors import DamagedSaveError, JournalError, MissingFileError, OutputExistsError, RunError
+from flambe.errors import DamagedSaveError, MissingFileError, OutputExistsError, RunError
 from flambe.executors.protocol import TrialKey
-from flambe.experiment.journal import JOURNAL, Journal, TrialRecord, decode, records, whole_lines
+from flambe.experiment.journal import JOURNAL, Journal, TrialRecord, decode, records
+from flambe.experiment.trial_log import TrialLog
 from flambe.log import Record
 from flambe.saving.seal import SealedFolder
 from flambe.saving.storage import Storage
@@ -19,8 +18,6 @@ from flambe.saving.trial_folder import CHECKPOINTS
 RUN = "run.json"
 CONFIG = "config.yaml"
 TRIAL = "trial.json"
-METRICS = "metrics.jsonl"
-LOG = "log.txt"
 
 
 class RunFolder:
@@ -61,17 +58,13 @@ class RunFolder:
         """The trial's `trial.json`."""
         self.write_json(f"{folder_of(record.key)}/{TRIAL}", trial_values(record))
 
-    def add_metrics(self, key: TrialKey, step: int, logged: Iterable[Record]) -> None:
-        """Appends what a trial logged after `step` steps to its `metrics.jsonl`."""
-        lines = b"".join(encode_record(record, step) for record in logged)
-        if lines:
-            self.storage.append(f"{folder_of(key)}/{METRICS}", lines)
+    def add_line(self, key: TrialKey, line: str) -> None:
+        """Appends to the log of a trial whose own process can no longer do so."""
+        TrialLog(self.storage.within(folder_of(key))).say([line])
 
-    def add_lines(self, key: TrialKey, lines: Iterable[str]) -> None:
-        """Appends text to the trial's `log.txt`."""
-        text = "".join(line.replace("\n", " ") + "\n" for line in lines)
-        if text:
-            self.storage.append(f"{folder_of(key)}/{LOG}", text.encode("utf-8", "backslashreplace"))
+    def logged(self, key: TrialKey) -> list[Record]:
+        """What the trial has logged, after its own process dropped what it will log again."""
+        return TrialLog(self.storage.within(folder_of(key))).records()
 
     def verify(self, key: TrialKey) -> None:
         """Reads what a finished trial saved.
@@ -87,18 +80,6 @@ class RunFolder:
     def drop_checkpoints(self, key: TrialKey) -> None:
         """Removes what only an unfinished trial needs, once the journal says that it finished."""
         self.storage.remove(f"{folder_of(key)}/{CHECKPOINTS}")
-
-    def rewind(self, key: TrialKey, step: int) -> list[Record]:
-        """Drops the metrics that the trial logged after `step` steps, and returns those that stay."""
-        path = f"{folder_of(key)}/{METRICS}"
-        if not self.storage.exists(path):
-            return []
-        lines = whole_lines(self.storage.read(path))
-        kept = [values for values in _parsed(lines, path) if values["trial_step"] <= step]
-        if len(kept) < len(lines):
-            text = "".join(f"{line}\n" for line in map(json.dumps, kept))
-            self.storage.write(path, text.encode(), durable=False)
-        return [decode_record(values) for values in kept]
 
     def _clear(self) -> None:
         for name in self.storage.list(""):
@@ -139,73 +120,3 @@ def trial_values(record: TrialRecord) -> dict[str, Any]:
         "seconds": round(record.seconds, 3),
         "error": record.error,
     }
-
-
-def encode_record(record: Record, step: int) -> bytes:
-    """One line of `metrics.jsonl`; numbers that JSON lacks are strings, arrays are base64."""
-    values = {
-        "name": record.name,
-        "value": _to_json(record.value),
-        "step": record.step,
-        "kind": record.kind,
-        "time": round(record.time, 3),
-        "trial_step": step,
-    }
-    return json.dumps(values).encode() + b"\n"
-
-
-def decode_record(values: Mapping[str, Any]) -> Record:
-    """The record that a line of `metrics.jsonl` holds."""
-    value = values["value"]
-    if values["kind"] != "text":
-        value = _from_json(value)
-    return Record(values["kind"], values["name"], value, values["step"], values["time"])
-
-
-def _parsed(lines: Iterable[bytes], name: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(lines, 1):
-        values = _parse(line)
-        if values is None:
-            raise JournalError(f"{name}:{number}: this line is damaged; remove it to go on")
-        yield values
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        values = json.loads(line)
-    except ValueError:
-        return None
-    return values if isinstance(values, dict) and "trial_step" in values else None
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _to_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_to_json(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if hasattr(value, "__array__"):
-        import numpy
-
-        array = numpy.ascontiguousarray(value)
-        data = base64.b64encode(array.tobytes()).decode()
-        return {"array": data, "dtype": str(array.dtype), "shape": list(array.shape)}
-    return str(value)
-
-
-def _from_json(value: Any) -> Any:
-    if value in ("nan", "inf", "-inf"):
-        return float(value)
-    if isinstance(value, list):
-        return [_from_json(item) for item in value]
-    if isinstance(value, dict):
-        if value.keys() == {"array", "dtype", "shape"}:
-            import numpy
-
-            data = base64.b64decode(value["array"])
-            return numpy.frombuffer(data, dtype=value["dtype"]).reshape(value["shape"])
-        return {key: _from_json(item) for key, item in value.items()}
-    return value

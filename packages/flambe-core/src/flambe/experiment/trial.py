@@ -6,13 +6,14 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
 from flambe.build.builder import Builder, Surroundings, add_note
 from flambe.build.hidden import Mask
 from flambe.build.links import follow
-from flambe.errors import FlambeError, LinkError
+from flambe.errors import FlambeError, LinkError, SavingError
 from flambe.executors.protocol import (
     Channel,
     Event,
@@ -28,9 +29,11 @@ from flambe.executors.protocol import (
 )
 from flambe.experiment.capture import Lines, captured
 from flambe.experiment.frameworks import Framework
+from flambe.experiment.trial_log import TrialLog
 from flambe.language.links import LinkPath
 from flambe.log import CURRENT, Record, Recorder
 from flambe.registry.registry import Registry
+from flambe.saving.storage import open_storage
 from flambe.saving.trial_folder import TrialFolder
 
 Values = Mapping[LinkPath, Any]
@@ -56,6 +59,7 @@ class Trial:
     ) -> None:
         self.task = task
         self.step_count = 0
+        self._stepping = False
         self._setting = setting
         self._registry = registry
         self._imports = imports
@@ -90,9 +94,16 @@ class Trial:
         step = getattr(self._stage, "step", None)
         if step is None:
             return False
+        self._stepping = True
         more = bool(step())
+        self._stepping = False
         self.step_count += 1
         return more
+
+    @property
+    def current_step(self) -> int:
+        """The number of the step that is under way, counted from 1, or of the last one when none is."""
+        return self.step_count + self._stepping
 
     def metric(self) -> float | None:
         """What ranks the trial, or None: no `metric()`, or it has no finite value yet."""
@@ -165,6 +176,7 @@ class _Run:
         self._task = task
         self._channel = channel
         self._mask = Mask(setting.hidden)
+        self._log = TrialLog(open_storage(task.folder, registry.storage))
         self._recorder = Recorder()
         self._lines = Lines(self._hand_on)
         self._loaded: dict[str, Values] = {}
@@ -180,18 +192,25 @@ class _Run:
             self._hand_on()
             self._channel.emit(ending)
         except Exception as error:  # noqa: BLE001 - the border to user code: whatever it raised belongs to this trial
-            self._hand_on()
             add_note(error, f"in stage {self._task.key.stage}, variant {self._task.key.variant}")
-            self._channel.emit(
-                Failed(self._task.key, self._mask(one_line(error)), self._mask(whole_story(error)))
-            )
+            self._fail(self._mask(one_line(error)), self._mask(whole_story(error)))
         finally:
             CURRENT.reset(token)
             self._trial.close()
+            self._log.close()
+
+    def _fail(self, error: str, story: str) -> None:
+        with suppress(SavingError):  # the folder may be what failed
+            self._hand_on()
+            self._log.say(story.splitlines())
+            self._log.flush()
+        self._channel.emit(Failed(self._task.key, error, story))
 
     def _live(self) -> Event:
         trial, task = self._trial, self._task
         step = trial.start()
+        if task.restore != "finished":
+            self._log.rewind(step)
         self._channel.emit(Started(task.key, step))
         if task.restore == "finished":
             return Finished(task.key, step, None, trial.lower_is_better, self._share())
@@ -220,8 +239,8 @@ class _Run:
         if self._trial.step_count == before:
             return False
         seconds = time.monotonic() - began
-        stored = more and self._store_if_due()
         self._hand_on()
+        stored = more and self._store_if_due()
         self._channel.emit(
             Stepped(self._task.key, self._trial.step_count, self._trial.metric(), stored, seconds)
         )
@@ -231,20 +250,27 @@ class _Run:
         began = time.monotonic()
         if (began - self._stored_at) * CHECKPOINT_SHARE < self._stored_in:
             return False
+        self._log.flush()
         self._trial.checkpoint()
         self._stored_at = time.monotonic()
         self._stored_in = self._stored_at - began
         return True
 
     def _leave(self) -> Event:
+        self._hand_on()
+        self._log.flush()
         self._trial.checkpoint()
         return Left(self._task.key, self._trial.step_count)
 
     def _hand_on(self) -> None:
         records = [self._masked(record) for record in self._recorder.take()]
-        lines = [self._mask(line) for line in self._lines.take()]
-        if records or lines:
-            self._channel.emit(Logged(self._task.key, self._trial.step_count, records, lines))
+        lines = [self._mask(line) for line in (*self._channel.output(), *self._lines.take())]
+        if not records and not lines:
+            return
+        if self._task.restore != "finished":
+            self._log.add(self._trial.current_step, records)
+            self._log.say(lines)
+        self._channel.emit(Logged(self._task.key, records, lines))
 
     def _masked(self, record: Record) -> Record:
         return replace(record, value=self._mask(record.value)) if isinstance(record.value, str) else record
