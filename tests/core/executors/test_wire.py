@@ -40,6 +40,7 @@ def test_descriptors_arrive_beside_their_message(count: int) -> None:
     arrived = other.receive()["all"]
     assert [os.pread(d.fd, 9, 0).decode() for d in arrived] == [str(index) for index in range(count)]
     assert not {d.fd for d in arrived} & {d.fd for d in sent}
+    assert not any(os.get_inheritable(d.fd) for d in arrived)
     assert other.receive() == "after"
     for descriptor in (*sent, *arrived):
         descriptor.close()
@@ -68,6 +69,18 @@ def test_the_end_of_the_other_side_is_found_after_its_last_message() -> None:
     assert other.receive() == "last"
     with pytest.raises(EOFError):
         other.receive()
+    other.close()
+
+
+def test_what_came_with_an_earlier_message_is_readable() -> None:
+    one, other = wires()
+    one.send(1)
+    one.send(2)
+    assert other.receive() == 1
+    assert other.readable()
+    assert other.receive() == 2
+    assert not other.readable()
+    one.close()
     other.close()
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
+from flambe.build.hidden import Mask
 from flambe.executors.devices import Devices, Share, gpu_ids
 from flambe.executors.handover import Bundle
 from flambe.executors.launch import Launcher, launcher
@@ -62,10 +63,12 @@ class Pool:
         self._shared: dict[int, Bundle] = {}
         self._limits: tuple[int, int] | None = None
         self._interrupted = False
+        self._mask = Mask(())
 
     def start(self, setting: Setting, devices: Mapping[str, float], *, at_once: int | None = None) -> None:
         del at_once  # workers are started as they are needed
         self._setting = setting
+        self._mask = Mask(setting.hidden)
         self._devices = Devices(devices)
         self._gpus = gpu_ids() if "gpu" in devices else None
         self._launcher = launcher(setting, self._equip)
@@ -233,7 +236,7 @@ class Pool:
         """A worker is gone or cannot be understood: its trial has failed, unless it had ended already."""
         task = worker.task
         self._free(worker)
-        last_words = worker.last_words()
+        last_words = self._mask(worker.last_words())
         code = self._dismiss(worker)
         if task is None or worker.ended:
             return

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import pickle
 import select
 import socket
 import struct
+from array import array
 from collections import deque
 from typing import Any
 
@@ -79,7 +81,9 @@ class Wire:
         return self._messages
 
     def readable(self, timeout_s: float = 0) -> bool:
-        """Whether `read` would find something, or the end of the wire, within `timeout_s`."""
+        """Whether `receive` would return, or find the end of the wire, within `timeout_s`."""
+        if self._messages:
+            return True
         if not hasattr(select, "poll"):  # Windows
             return bool(select.select([self._end], [], [], timeout_s)[0])
         poll = select.poll()  # knows no limit to descriptors, as select does
@@ -105,10 +109,16 @@ class Wire:
             Descriptor(self._descriptors.popleft()).close()
 
     def _receive_some(self) -> bytes:
-        if not hasattr(socket, "recv_fds"):  # Windows
+        if not hasattr(socket, "SCM_RIGHTS"):  # Windows
             return self._end.recv(_READ_BYTES)
-        flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-        data, descriptors, told, _ = socket.recv_fds(self._end, _READ_BYTES, _DESCRIPTORS_AT_ONCE, flags)
+        descriptors = array("i")
+        room = socket.CMSG_LEN(_DESCRIPTORS_AT_ONCE * descriptors.itemsize)
+        data, beside, told, _ = self._end.recvmsg(_READ_BYTES, room, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+        for level, kind, content in beside:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                descriptors.frombytes(content[: len(content) // descriptors.itemsize * descriptors.itemsize])
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)  # where the flag does not exist
         self._descriptors.extend(descriptors)
         if told & socket.MSG_CTRUNC:
             raise OSError(errno.EMFILE, "no room for the descriptors of shared memory; see `ulimit -n`")

@@ -7,14 +7,14 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TextIO, cast
 
 from flambe.executors.handover import Bundle, HandOver
 from flambe.executors.processes import fresh_start
-from flambe.executors.protocol import Event, Handle, Logged, TrialKey, TrialTask
+from flambe.executors.protocol import Event, Handle, TrialKey, TrialTask
 from flambe.executors.segment import Descriptor
 from flambe.executors.wire import Wire
 from flambe.executors.workshop import TrialChannel, Workshop, prepared, run_trial
@@ -152,16 +152,14 @@ class _Channel(TrialChannel):
         super().__init__(task, hand_over)
         self._wire = wire
         self._console = console
-        self._sending = threading.Lock()  # a thread of user code may print, which is an event too
+        self._lock = threading.Lock()  # a thread of user code may print, which is an event too
         self._shared: list[Bundle] = []
         self._stopping = False
         self._interrupted = False
 
     def send(self, event: Event) -> None:
         try:
-            with self._sending:
-                if lines := self._console.lines():
-                    self._wire.send(Logged(self.key, self.step, (), lines))
+            with self._lock:
                 self._wire.send(event)
         except OSError:  # the driver is gone, and nobody wants the rest of this trial
             os._exit(1)
@@ -173,6 +171,10 @@ class _Channel(TrialChannel):
     def interrupt_requested(self) -> bool:
         self._listen()
         return self._interrupted
+
+    def output(self) -> Sequence[str]:
+        with self._lock:
+            return self._console.lines()
 
     def share(self, values: Mapping[LinkPath, Any]) -> Handle:
         bundle = self._hand_over.pack(values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -20,8 +20,6 @@ from flambe.executors.protocol import (
     Left,
     Runner,
     Setting,
-    Started,
-    Stepped,
     TrialTask,
 )
 from flambe.language.links import LinkPath
@@ -95,17 +93,14 @@ class _Refusal:
 
 
 class TrialChannel(ABC):
-    """The channel of one trial; knows whether the trial has ended, and after which step it is."""
+    """The channel of one trial; knows whether the trial has ended."""
 
     def __init__(self, task: TrialTask, hand_over: HandOver) -> None:
         self.key = task.key
-        self.step = 0
         self.ended = False
         self._hand_over = hand_over
 
     def emit(self, event: Event) -> None:
-        if isinstance(event, Started | Stepped):
-            self.step = event.step
         self.ended = self.ended or isinstance(event, Finished | Left | Failed)
         self.send(event)
 
@@ -118,6 +113,9 @@ class TrialChannel(ABC):
 
     @abstractmethod
     def interrupt_requested(self) -> bool: ...
+
+    def output(self) -> Sequence[str]:
+        return ()
 
     def load(self, handle: Handle) -> Mapping[LinkPath, Any]:
         return self._hand_over.unpack(handle)

@@ -110,6 +110,7 @@ class Talker(Component):
 
     def step(self) -> bool:
         print("said by print")
+        os.write(1, b"said beneath Python\n")
         thread = threading.Thread(target=print, args=("said by a thread",))
         thread.start()
         thread.join()
