@@ -79,6 +79,54 @@ def log(name: str, value: Any, step: int | None = None) -> None:
         recorder.add("scalar", name, value if detach is None else detach(), step)
 
 
+def log_text(name: str, text: str, step: int | None = None) -> None:
+    """Log a text; Markdown is shown as such."""
+    _add("text", name, text, step)
+
+
+def log_image(name: str, image: Any, step: int | None = None) -> None:
+    """Log an array (H, W), (C, H, W) or (H, W, C) of whole numbers to 255, or floats to 1."""
+    _add("image", name, _array(image), step)
+
+
+def log_histogram(name: str, values: Any, step: int | None = None) -> None:
+    """Log how an array's numbers are distributed."""
+    _add("histogram", name, _array(values), step)
+
+
+def log_pr_curve(
+    name: str, labels: Any, scores: Any, step: int | None = None, *, thresholds: int = 127
+) -> None:
+    """Log precision over recall: `labels` are 0 or 1, `scores` in [0, 1], one for each row."""
+    curve = {"labels": _array(labels), "scores": _array(scores), "thresholds": thresholds}
+    _add("pr_curve", name, curve, step)
+
+
+def log_hparams(choices: Mapping[str, Any]) -> None:
+    """Log hyperparameters by name, to compare runs by."""
+    _add("hparams", "hparams", dict(choices), None)
+
+
+def _add(kind: Kind, name: str, value: Any, step: int | None) -> None:
+    recorder = CURRENT.get()
+    if recorder is not None:
+        recorder.add(kind, name, value, step)
+
+
+def _array(values: Any) -> Any:
+    """A copy, as the trial goes on with its own; of a tensor, as an array."""
+    import numpy
+
+    detach = getattr(values, "detach", None)
+    if detach is None:
+        return numpy.array(values)
+    tensor = detach().cpu()
+    try:
+        return tensor.numpy().copy()
+    except TypeError:  # a type that NumPy lacks, such as bfloat16
+        return tensor.float().numpy()
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+import torchmetrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flambe_torch.metrics import AUC, BPC, F1, Accuracy, Perplexity, Precision, Recall, metric_of, metrics_of
+
+N, C, T = 7, 3, 4
+
+
+def scores(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).log_softmax(-1)
+
+
+def counts(predicted: list[int], target: list[int], label: int) -> tuple[int, int, int]:
+    """Right, wrong and missed rows of one class."""
+    pairs = list(zip(predicted, target, strict=True))
+    right = sum(p == label == t for p, t in pairs)
+    return right, sum(p == label != t for p, t in pairs), sum(p != label == t for p, t in pairs)
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 1000),
+    target=st.lists(st.integers(0, C - 1), min_size=N, max_size=N),
+    cut=st.integers(1, N - 1),
+)
+def test_multiclass_metrics_agree_with_counting_by_hand(seed: int, target: list[int], cut: int) -> None:
+    predictions, truth = scores(seed, N, C), torch.tensor(target)
+    predicted = predictions.argmax(1).tolist()
+    by_class = [counts(predicted, target, label) for label in range(C)]
+    seen = [(r, w, m) for r, w, m in by_class if r + w + m]
+    expected = {
+        Accuracy: sum(p == t for p, t in zip(predicted, target, strict=True)) / N,
+        Precision: np.mean([r / (r + w) if r + w else 0 for r, w, m in seen]),
+        Recall: np.mean([r / (r + m) if r + m else 0 for r, w, m in seen]),
+        F1: np.mean([2 * r / (2 * r + w + m) for r, w, m in seen]),
+    }
+    for kind, value in expected.items():
+        metric = kind()
+        metric.update(predictions[:cut], truth[:cut])
+        metric.update(predictions[cut:], truth[cut:])
+        assert metric.compute() == pytest.approx(value, abs=1e-6), kind.__name__
+
+
+def test_auc_is_the_share_of_pairs_in_the_right_order() -> None:
+    predictions, target = torch.tensor([0.1, 0.4, 0.35, 0.8, 0.7]), torch.tensor([0, 0, 1, 1, 0])
+    pairs = [(p, n) for p in predictions[target == 1] for n in predictions[target == 0]]
+    auc = AUC()
+    auc.update(predictions, target)
+    assert auc.compute() == pytest.approx(sum(float(p > n) for p, n in pairs) / len(pairs))
+
+
+def test_the_task_is_seen_in_the_first_batch() -> None:
+    binary, multilabel, tokens = Accuracy(), Accuracy(), Accuracy(ignore_index=0)
+    binary.update(torch.tensor([0.9, 0.2, 0.6]), torch.tensor([1, 0, 0]))
+    assert binary.compute() == pytest.approx(2 / 3)
+    multilabel.update(torch.tensor([[0.9, 0.2], [0.1, 0.8]]), torch.tensor([[1, 0], [1, 1]]))
+    assert multilabel.compute() == pytest.approx(3 / 4)
+    predictions = scores(0, N, T, C)  # (B, T, C)
+    target = predictions.argmax(-1)
+    expected = float((target[target != 0] == target[target != 0]).float().mean())
+    tokens.update(predictions, target)
+    assert tokens.compute() == expected == 1.0
+    classes = Accuracy(num_classes=C)
+    classes.update(torch.tensor([2, 1, 0]), torch.tensor([2, 1, 1]))
+    assert classes.compute() == pytest.approx(2 / 3)
+    best_two = Accuracy(top_k=2)
+    best_two.update(torch.tensor([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]]), torch.tensor([1, 2]))
+    assert best_two.compute() == 0.5
+
+
+def test_a_pass_begins_anew_after_reset() -> None:
+    metric = Accuracy()
+    metric.update(scores(0, N, C), torch.zeros(N, dtype=torch.long))
+    metric.reset()
+    metric.update(torch.eye(2), torch.tensor([0, 1]))
+    assert metric.compute() == 1.0
+
+
+def test_perplexity_and_bits_per_character_weigh_tokens_alike() -> None:
+    predictions, target = (
+        scores(1, N, T, C),
+        torch.randint(0, C, (N, T), generator=torch.Generator().manual_seed(2)),
+    )
+    target[0, 1:] = -100
+    kept = [(i, j) for i in range(N) for j in range(T) if target[i, j] >= 0]
+    surprise = -sum(float(predictions[i, j, target[i, j]]) for i, j in kept) / len(kept)
+    for metric, expected in [(Perplexity(), math.exp(surprise)), (BPC(), surprise / math.log(2))]:
+        metric.update(predictions[:1], target[:1])
+        metric.update(predictions[1:], target[1:])
+        assert metric.compute() == pytest.approx(expected, rel=1e-5)
+        assert metric.lower_is_better
+
+
+def test_names_and_directions() -> None:
+    named = metrics_of([Accuracy(), F1(), AUC(), BPC(), torchmetrics.MeanSquaredError(), torch.nn.NLLLoss()])
+    assert {name: metric.lower_is_better for name, metric in named.items()} == {
+        "accuracy": False,
+        "f1": False,
+        "auc": False,
+        "bpc": True,
+        "mean_squared_error": True,
+        "nllloss": True,
+    }
+    assert list(metrics_of({"mine": Accuracy()})) == ["mine"]
+    with pytest.raises(
+        ValueError, match="two metrics are called 'accuracy'; give them as a mapping of names"
+    ):
+        metrics_of([Accuracy(), Accuracy()])
+
+
+def test_functions_are_averaged_over_rows() -> None:
+    metric = metric_of(lambda predictions, target: (predictions == target).float().mean())
+    metric.update(torch.tensor([1, 1, 1]), torch.tensor([1, 1, 1]))
+    metric.update(torch.tensor([0]), torch.tensor([1]))
+    assert metric.compute() == 0.75
+
+
+def test_shapes_that_do_not_fit_are_told() -> None:
+    with pytest.raises(ValueError, match=r"predictions \(7, 3\) and target \(4,\) do not fit: expected"):
+        Accuracy().update(scores(0, N, C), torch.zeros(T, dtype=torch.long))
+    with pytest.raises(ValueError, match="predictions are classes, not scores: give the metric num_classes"):
+        Accuracy().update(torch.tensor([1]), torch.tensor([1]))
+    with pytest.raises(ValueError, match="AUC with max_fpr needs two classes, but there are 3"):
+        AUC(max_fpr=0.5).update(scores(0, N, C), torch.zeros(N, dtype=torch.long))
+    with pytest.raises(ValueError, match="accuracy has seen no batch"):
+        Accuracy().compute()
+    with pytest.raises(TypeError, match="a metric is needed, but 'accuracy' is a str"):
+        metric_of("accuracy")
+
+
+def test_metrics_can_be_copied_and_pickled() -> None:
+    metric = Accuracy()
+    metric.update(torch.eye(2), torch.tensor([0, 0]))
+    for twin in (copy.deepcopy(metric), pickle.loads(pickle.dumps(metric))):
+        assert twin.compute() == 0.5

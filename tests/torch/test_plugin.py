@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import flambe_torch
+from flambe.registry.registry import Registry
+from flambe_torch import plugin
+
+
+def test_the_plugin_imports_no_framework() -> None:
+    script = (
+        "import sys, flambe_torch.plugin\n"
+        "assert not {'torch', 'numpy', 'pytorch_lightning', 'tensorboard'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("tag", sorted(plugin.TAGS))
+def test_every_tag_is_there(tag: str) -> None:
+    module, _, name = plugin.TAGS[tag].partition(":")
+    assert getattr(importlib.import_module(module), name).__name__ == tag
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("NLLLoss", torch.nn.NLLLoss),
+        ("torch.Adam", torch.optim.Adam),
+        ("Adam", torch.optim.Adam),
+        ("torch.ExponentialLR", torch.optim.lr_scheduler.ExponentialLR),
+    ],
+)
+def test_torchs_own_are_found(tag: str, expected: type) -> None:
+    assert Registry.load().resolve(tag).callable is expected
+
+
+def test_metrics_of_torchmetrics_are_found() -> None:
+    import torchmetrics
+
+    found = Registry.load().resolve("torchmetrics.MulticlassAccuracy").callable
+    assert found is torchmetrics.classification.MulticlassAccuracy
+
+
+def test_public_names_are_importable() -> None:
+    for name in flambe_torch.__all__:
+        assert getattr(flambe_torch, name).__name__ == name
