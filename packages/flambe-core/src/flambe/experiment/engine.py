@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from flambe.experiment.run_folder import RunFolder, folder_of
 from flambe.experiment.settings import Settings
 from flambe.experiment.stage_run import StageRun, upstream_keys
 from flambe.log import MetricSink, Record
-from flambe.variants.variant import Variant
+from flambe.variants.variant import Variant, choice_values
 
 _TICK_S = 0.2
 
@@ -243,15 +244,29 @@ class Engine:
             return
         record = self.records[key]
         record.status, record.step = "running", step
-        if self._in.sinks and (record.attempts or key in self._in.reuse.earlier):
-            kept = self._in.folder.logged(key)
-            for sink in self._in.sinks:
-                sink.restart(key.stage, key.variant, kept)
+        self._open_in_sinks(record)
         record.attempts += 1
         self._note("started", key, step=step)
         record.started = record.started or self._in.folder.journal.last_time
         self._in.folder.write_trial(record)
         self._in.observe(Update("started", key.stage, record))
+
+    def _open_in_sinks(self, record: TrialRecord) -> None:
+        """Shows the trial's choices, and forgets what an earlier try logged and this one will log again."""
+        stage, variant = record.key
+        chosen = self._variants[record.key]
+        choices = {
+            path: value
+            for v in (*chosen.lineage.values(), chosen)
+            for path, value in choice_values(v).items()
+        }
+        shown = {path.removeprefix("pipeline."): value for path, value in choices.items()}
+        again = record.attempts or record.key in self._in.reuse.earlier
+        for sink in self._in.sinks:
+            if again:
+                sink.restart(stage, variant, self._in.folder.logged(record.key))
+            if shown:
+                sink.write(stage, variant, [Record("hparams", "hparams", shown, None, time.time())])
 
     def _logged(self, key: TrialKey, logged: Sequence[Record]) -> None:
         if key in self._loading or not logged:
