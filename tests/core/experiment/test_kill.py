@@ -37,6 +37,9 @@ reduce:
 """
 
 
+Results = dict[str, list[tuple[object, ...]]]
+
+
 def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     paths = [str(MODULES), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
@@ -55,7 +58,7 @@ def finish(folder: Path) -> None:
     assert process.returncode == 0, said
 
 
-def results(folder: Path) -> dict[str, list[tuple[object, ...]]]:
+def results(folder: Path) -> Results:
     """What a person sees of a finished run: the table, and every logged value."""
     run = folder / "flambe-output/output__test"
     found = {}
@@ -106,7 +109,9 @@ def _alive(pid: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[tuple[object, ...]]], float]:
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Results, float]:
     """The results of a run that nobody killed, and how long it took."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "test.yaml").write_text(CONFIG)

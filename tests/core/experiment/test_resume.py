@@ -134,9 +134,9 @@ def test_metrics_after_the_checkpoint_are_not_kept_twice(run, tmp_path: Path) ->
 def test_a_second_run_on_the_same_folder_is_refused(run, config, tmp_path: Path) -> None:
     run(config())
     before = _bytes_of(tmp_path / "out")
-    with open_storage(tmp_path / "out/output__test").lock():
-        with pytest.raises(OutputLockedError, match="is in use by process"):
-            run(config(), resume=True)
+    lock = open_storage(tmp_path / "out/output__test").lock()
+    with lock, pytest.raises(OutputLockedError, match="is in use by process"):
+        run(config(), resume=True)
     assert _bytes_of(tmp_path / "out") == before
 
 

@@ -106,3 +106,14 @@ class Meeting(Component):
             assert time.monotonic() < deadline, "the others never came"
             time.sleep(0.005)
         return False
+
+
+class Length(Component):
+    """The length of a text file."""
+
+    def __init__(self, path: str) -> None:
+        with open(path) as file:
+            self.length = len(file.read())
+
+    def metric(self) -> float:
+        return self.length

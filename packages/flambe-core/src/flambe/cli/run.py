@@ -56,6 +56,7 @@ def command(
             force=force,
             backend=backend,
             install=install,
+            progress=lambda line: click.echo(line, err=True),
             secrets=read_secrets(secrets),
             debug=debug,
             observe=progress.update,

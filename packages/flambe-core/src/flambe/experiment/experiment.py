@@ -158,6 +158,7 @@ class Experiment:
         force: bool = False,
         backend: str = "auto",
         install: bool = False,
+        progress: Callable[[str], None] | None = None,
         secrets: Mapping[str, Mapping[str, str]] | None = None,
         debug: bool = False,
         observe: Observe = lambda update: None,
@@ -170,6 +171,7 @@ class Experiment:
             force: Delete an earlier run's results first.
             backend: `auto`, or the name of an executor (`local`, `ray`, …).
             install: Install the header's extensions that are missing.
+            progress: Called with a line for each extension that is installed.
             secrets: What `!secret section.key` refers to.
             debug: Run in this process, so that a debugger and breakpoints work.
             observe: Called with each change of a trial.
@@ -179,7 +181,7 @@ class Experiment:
             ConfigError: the config is wrong; `problems` lists everything.
             RunError: the folder holds other results, or another run writes to it.
         """
-        registry = prepare(self._document, install=install, secrets=secrets)
+        registry = prepare(self._document, install=install, secrets=secrets, progress=progress)
         settings = self.settings
         spaces = stage_spaces(settings)
         stages = stage_runs(settings.pipeline, spaces, settings.reduce)
@@ -248,6 +250,7 @@ def prepare(
     *,
     install: bool = False,
     secrets: Mapping[str, Mapping[str, str]] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Registry:
     """The registry for a config, once the config was checked.
 
@@ -255,7 +258,7 @@ def prepare(
         ConfigError: with everything that is wrong, if anything is.
     """
     if install:
-        ensure(document.header, install=True)
+        ensure(document.header, install=True, progress=progress)
     registry = Registry.load().with_header(document.header)
     problems = check(document, registry, secrets=secrets)
     if any(problem.severity == "error" for problem in problems):

@@ -29,6 +29,7 @@ from flambe.executors.protocol import (
 )
 from flambe.experiment.capture import Lines, captured
 from flambe.experiment.frameworks import Framework
+from flambe.experiment.resources import local_path
 from flambe.experiment.trial_log import TrialLog
 from flambe.language.links import LinkPath
 from flambe.log import CURRENT, Record, Recorder
@@ -149,7 +150,7 @@ class Trial:
 
     def _outside(self, path: LinkPath) -> Any:
         if path.root in self._setting.resources:
-            return follow(self._setting.resources[path.root], path)
+            return follow(local_path(self._setting.resources[path.root]), path)
         values = self._imports(path.root)
         for known in (path, LinkPath(path.root, path.steps[:-1])):
             if known in values:
