@@ -1,5 +1,8 @@
-"""What executors, sinks, codecs and frameworks promise, as tests that third parties inherit."""
+"""What executors, codecs, frameworks and sinks promise, as tests that third parties inherit."""
 
+from flambe.testing.codecs import CodecContract
 from flambe.testing.executors import Driver, ExecutorContract
+from flambe.testing.frameworks import FrameworkContract
+from flambe.testing.sinks import SinkContract
 
-__all__ = ["Driver", "ExecutorContract"]
+__all__ = ["CodecContract", "Driver", "ExecutorContract", "FrameworkContract", "SinkContract"]
