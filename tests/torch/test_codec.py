@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from flambe import saving
+from flambe.build.builder import Builder
 from flambe.component import Component
 from flambe.errors import DamagedSaveError, SavingError
+from flambe.language.read import read_text
 from flambe.registry.registry import Registry
+from flambe.saving.trial_folder import TrialFolder
 from flambe_torch.codec import TorchCodec
 
 
@@ -419,3 +422,44 @@ class TestHandOver:
 
 def test_the_plugin_brings_the_codec() -> None:
     assert [type(codec) for codec in Registry.load().codecs()] == [TorchCodec]
+
+
+STAGE = """
+model: !torch.Sequential
+  - !torch.Linear [2, 3]
+  - !torch.Linear [3, 1]
+optimizer: !torch.Adam
+  params: !call stage1.model.parameters
+  lr: 0.1
+loss_fn: !MSELoss
+"""
+
+
+def test_figure_2s_folders(tmp_path: Path) -> None:
+    registry = Registry.load()
+    node = read_text(STAGE).root
+    trial = TrialFolder(str(tmp_path / "stage1" / "v"), registry, node=node)
+
+    def build() -> Any:
+        return Builder(registry, stage="stage1", outside=lambda path: 1 / 0).build(node)
+
+    made = build()
+    made["model"](torch.ones(1, 2)).sum().backward()
+    made["optimizer"].step()
+    trial.write_finished(made)
+    folder = tmp_path / "stage1" / "v"
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("state.*")) == [
+        "model/0/state.pt",
+        "model/1/state.pt",
+        "optimizer/state.pt",
+    ]
+    fresh = build()
+    trial.load_finished(fresh)
+    assert same(fresh["model"], made["model"])
+    loaded = saving.load(folder)
+    assert same(loaded["model"], made["model"])
+    assert loaded["optimizer"].param_groups[0]["params"][0] is loaded["model"][0].weight
+    assert same(saving.load(folder / "model" / "0"), made["model"][0])
+    alone = saving.load(folder / "optimizer")
+    assert alone.state_dict()["state"][0]["step"] == 1
+    assert torch.equal(alone.param_groups[0]["params"][0], made["model"][0].weight)

@@ -161,7 +161,7 @@ def test_a_state_that_nobody_wrote_is_refused(encoder: Path, text: str) -> None:
 )
 def test_a_config_that_nobody_wrote_is_refused(encoder: Path, text: str) -> None:
     forge(encoder, CONFIG, text.encode())
-    with pytest.raises(DamagedSaveError) as caught:
+    with pytest.raises(SavingError) as caught:
         saving.load(encoder)
     assert str(encoder) in str(caught.value)
 
@@ -194,3 +194,14 @@ def test_another_format_is_refused(encoder: Path) -> None:
     with pytest.raises(SavingError) as caught:
         saving.load(encoder)
     assert str(caught.value) == f"{encoder} was saved in format 2, this Flambé reads format 1"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "[]", '{"a": 1}', '{"!@ stage9.model": {"part": ".", "steps": "["}}']
+)
+def test_links_that_nobody_wrote_are_refused(encoder: Path, text: str) -> None:
+    forge(encoder, CONFIG, b"!parts:Head {size: 1, encoder: !@ stage9.model}\n")
+    forge(encoder, "links.json", text.encode())
+    with pytest.raises(SavingError) as caught:
+        saving.load(encoder)
+    assert str(caught.value).startswith(f"{encoder}")

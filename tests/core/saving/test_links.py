@@ -29,6 +29,12 @@ layers:
 matrix: !@ stage0.vectors
 """
 
+ENCODER_AND_HEAD = """
+!p.Model
+encoder: !p.Encoder {size: 2}
+heads: !p.Head {size: 1, encoder: !@ stage1.encoder}
+"""
+
 
 def links(folder: Path) -> object:
     return json.loads((folder / "links.json").read_text())
@@ -174,3 +180,10 @@ def test_environment_and_secrets_are_read_anew_and_never_written(
     assert all(b"hush" not in path.read_bytes() for path in folder.rglob("*") if path.is_file())
     monkeypatch.setenv("SAVING_TEST", "anew")
     assert saving.load(folder).encoder == "anew"
+
+
+def test_parts_of_one_stage_put_together_in_python_stay_shared(run: Run, tmp_path: Path) -> None:
+    made = run.build("stage1", ENCODER_AND_HEAD)
+    saving.save(parts.Model(made.encoder, layers=[made.heads]), tmp_path / "s")
+    loaded = saving.load(tmp_path / "s")
+    assert loaded.layers[0].encoder is loaded.encoder

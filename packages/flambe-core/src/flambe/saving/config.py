@@ -76,8 +76,7 @@ class ConfigWriter:
         self.configs: dict[Steps, PartConfig] = {
             steps: PartConfig(part) for steps, part in self._parts.items()
         }
-        origin = origin_of(root.value)
-        self._at = (origin.path if origin is not None else None) or LinkPath(HERE)
+        self._at = _place_of(root) or LinkPath(HERE)
         written = self._node(root.value, (), node, self.configs[()])
         self.configs[()].node = written
 
@@ -207,6 +206,19 @@ class ConfigWriter:
         if best is None:
             return None
         return best[1], str(LinkPath("", path.steps[best[0] :]))
+
+
+def _place_of(root: Part) -> LinkPath | None:
+    """Where the config that built `root` had it; a mapping or list knows it only by its parts."""
+    origin = origin_of(root.value)
+    if origin is not None:
+        return origin.path
+    for part in root.children:
+        inner = origin_of(part.value)
+        path = inner.path if inner is not None else None
+        if path is not None and names_of(path)[-len(part.steps) :] == tuple(map(str, part.steps)):
+            return LinkPath(path.root, path.steps[: -len(part.steps)])
+    return None
 
 
 def key_of(link: Link) -> str:

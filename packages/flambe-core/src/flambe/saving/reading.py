@@ -149,11 +149,7 @@ class _Loader:
                 f"{owner.url}: {key_of(link)} cannot be followed, {why}; "
                 "build the object with its arguments and use flambe.load_state"
             )
-        try:
-            steps = parse_link(f"{HERE}{entry.get('steps', '')}").steps
-            url = _beside(owner.url, where)
-        except LinkSyntaxError as error:
-            raise DamagedSaveError(f"{owner.url}/{LINKS} was altered: {error}") from error
+        steps, url = _steps(entry, owner), _beside(owner.url, where)
         try:
             saved = _open(url, self._registry)
         except MissingFileError as error:
@@ -222,12 +218,10 @@ class _Rewriting:
         return made
 
     def _link(self, link: Link, made: Link, owner: _Saved) -> Link:
-        inside = self._inside(link.path, owner)
+        entry = owner.links.get(key_of(link), {})
+        inside = self._inside(link.path, owner) or self._in_part(entry, owner)
         if inside is not None:
             return Link(inside, made.call, made.args, made.kwargs)
-        entry = owner.links.get(key_of(link))
-        if not isinstance(entry, Mapping):
-            raise DamagedSaveError(f"{owner.folder.url}/{LINKS} does not say where {key_of(link)} leads")
         root = f"link {len(self._outside)}"
         self._outside[root] = lambda: self._value(root, link, entry, owner)
         if "value" in entry:
@@ -240,15 +234,34 @@ class _Rewriting:
             self._written[root] = value
         return value
 
+    def _in_part(self, entry: Mapping[str, Any], owner: _Saved) -> LinkPath | None:
+        """What `links.json` says, seen from what is being built, if it names a part of that."""
+        if "part" not in entry:
+            return None
+        folder = posixpath.normpath(posixpath.join(owner.folder.folder, str(entry["part"])))
+        saved = self._parts.get("" if folder == "." else folder)
+        return _below(saved.steps, _steps(entry, owner.folder)) if saved is not None else None
+
     def _inside(self, path: LinkPath, owner: _Saved) -> LinkPath | None:
-        """`path` seen from what is being built, if it leads there."""
+        """`path` seen from what is being built, if the config that it was written in leads there."""
         above = [saved for saved in self._parts.values() if owner.steps[: len(saved.steps)] == saved.steps]
         for saved in sorted(above, key=lambda saved: len(saved.steps)):
             at = saved.version.at
             if at is not None and leads_through(path, at):
-                steps = [Attribute(s) if isinstance(s, str) else Item(s) for s in saved.steps]
-                return LinkPath(HERE, (*steps, *path.steps[len(at.steps) :]))
+                return _below(saved.steps, path.steps[len(at.steps) :])
         return None
+
+
+def _below(steps: Steps, more: tuple[Attribute | Item, ...]) -> LinkPath:
+    return LinkPath(HERE, (*(Attribute(s) if isinstance(s, str) else Item(s) for s in steps), *more))
+
+
+def _steps(entry: Mapping[str, Any], owner: SealedFolder) -> tuple[Attribute | Item, ...]:
+    """The steps that remain after the folder that an entry of `links.json` names."""
+    try:
+        return parse_link(f"{HERE}{entry.get('steps', '')}").steps
+    except LinkSyntaxError as error:
+        raise DamagedSaveError(f"{owner.url}/{LINKS} is no file that Flambé wrote: {error}") from error
 
 
 def _open(url: str, registry: Registry) -> SealedFolder:
@@ -286,10 +299,10 @@ def _links(folder: SealedFolder) -> Mapping[str, Any]:
     if LINKS not in folder:
         return {}
     try:
-        links = json.loads(folder.read(LINKS))
-    except ValueError as error:
+        links = {key: dict(entry) for key, entry in dict(json.loads(folder.read(LINKS))).items()}
+    except (ValueError, TypeError) as error:
         raise DamagedSaveError(f"{folder.url}/{LINKS} is no file that Flambé wrote") from error
-    return links if isinstance(links, dict) else {}
+    return links
 
 
 def _descend(saved: SealedFolder, folder: str) -> SealedFolder | None:
