@@ -33,7 +33,7 @@ class TabularDataset(TextDataset):
         ...     _ = file.write("kind,question\nHUM,Who sang it?\nLOC,Where was it?\n")
         ...     file.flush()
         ...     TabularDataset(file.name, columns=["question", "kind"], dev_ratio=0.5).dev
-        [('Where was it?', 'LOC')]
+        [('Who sang it?', 'HUM')]
     """
 
     def __init__(

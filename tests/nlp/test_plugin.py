@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import flambe_nlp.classification as cl
+from flambe.registry.registry import Registry
+from flambe_nlp import fields, tokenizers, vectors
+
+TAGS = {
+    **{f"cl.{name}": getattr(cl, name) for name in (*cl.__all__, "TRECDataset", "TRECDataSet")},
+    **{name: getattr(fields, name) for name in ("TextField", "LabelField")},
+    **{name: getattr(tokenizers, name) for name in ("WordTokenizer", "CharTokenizer", "NGramTokenizer")},
+    "WordVectors": vectors.WordVectors,
+}
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_tags_are_found(tag: str) -> None:
+    assert Registry.load().resolve(tag).value is TAGS[tag]
+
+
+def test_loading_the_plugin_imports_nothing_heavy() -> None:
+    heavy = "{'torch', 'numpy', 'fsspec', 'flambe_torch'} & set(sys.modules)"
+    code = f"import sys, flambe_nlp.plugin; sys.exit(str({heavy}) if {heavy} else 0)"
+    subprocess.run([sys.executable, "-c", code], check=True)
