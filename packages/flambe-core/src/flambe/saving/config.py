@@ -20,9 +20,9 @@ from flambe.language.nodes import Build, Entry, Link, Node, Scalar
 from flambe.language.walk import walk
 from flambe.registry.registry import Registry
 from flambe.saving.protocol import StateCodec
-from flambe.saving.storage import Content
 from flambe.saving.tree import MISSING, Part, Steps, arguments_of
 from flambe.saving.values import Encoder, UnsavableError, is_small, to_json
+from flambe.storage.storage import Content
 
 HERE = "this"
 """The root of links inside an object that Python code built."""
@@ -178,7 +178,7 @@ class ConfigWriter:
             entry = {"part": _relative(config.part.folder, owner.part.folder), "steps": rest}
         elif link.path.root in self._upstream:
             folder = posixpath.join(_relative("", owner.part.folder), self._upstream[link.path.root])
-            entry = {"save": folder, "steps": str(LinkPath("", link.path.steps))}
+            entry = {"save": posixpath.normpath(folder), "steps": str(LinkPath("", link.path.steps))}
         if value is MISSING or (entry and type(value) in (list, tuple, dict) and not is_small(value)):
             return entry or {"missing": "its value was not at hand"}
         if target is not None and not is_small(value):

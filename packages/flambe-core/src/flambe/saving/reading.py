@@ -22,12 +22,12 @@ from flambe.registry.registry import Registry
 from flambe.saving.config import HERE, LINKS, key_of, leads_through, names_of
 from flambe.saving.seal import SealedFolder
 from flambe.saving.state import read_state
-from flambe.saving.storage import open_storage, protocol_of
 from flambe.saving.tree import Part, Steps, arguments_of, folder_of, parts_of
 from flambe.saving.trust import TrustedRegistry
 from flambe.saving.values import decode
 from flambe.saving.versions import VERSION, SavedVersion
 from flambe.saving.writing import CONFIG
+from flambe.storage.storage import open_storage, protocol_of
 
 _VERIFIED_WHEN_READ = ("state", "link-")
 

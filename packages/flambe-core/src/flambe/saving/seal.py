@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from flambe.errors import DamagedSaveError, MissingFileError, SavingError
-from flambe.saving.storage import Content, Storage, clean_path
+from flambe.storage.storage import Content, Storage, clean_path
 
 SEAL = "checksums.json"
 FORMAT = 1

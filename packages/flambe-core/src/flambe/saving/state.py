@@ -8,9 +8,9 @@ from typing import Any
 from flambe.errors import DamagedSaveError, SavingError
 from flambe.saving.protocol import StateCodec
 from flambe.saving.seal import SealedFolder, Sealing
-from flambe.saving.storage import Content, Storage
 from flambe.saving.tree import Part
 from flambe.saving.values import Encoder, decode, to_json
+from flambe.storage.storage import Content, Storage
 
 STATE = "state.json"
 

@@ -14,9 +14,9 @@ from flambe.language.nodes import Node
 from flambe.registry.registry import Registry
 from flambe.saving.seal import SealedFolder
 from flambe.saving.state import read_state, write_state
-from flambe.saving.storage import open_storage
 from flambe.saving.tree import parts_of
 from flambe.saving.writing import place_of, write_object
+from flambe.storage.storage import open_storage
 
 CHECKPOINTS = ".checkpoints"
 PROGRESS = "progress.json"

@@ -14,7 +14,7 @@ from typing import Any
 from flambe.build.hidden import Hidden
 from flambe.errors import DamagedSaveError, SavingError
 from flambe.saving.protocol import StateCodec
-from flambe.saving.storage import Content
+from flambe.storage.storage import Content
 
 ReadFile = Callable[[str], bytes]
 

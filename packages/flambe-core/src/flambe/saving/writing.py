@@ -17,9 +17,9 @@ from flambe.saving.config import ConfigWriter, used_aliases
 from flambe.saving.protocol import StateCodec
 from flambe.saving.seal import SEAL, SealedFolder, Sealing
 from flambe.saving.state import state_files
-from flambe.saving.storage import Content, Storage, open_storage, parent_and_name, protocol_of
 from flambe.saving.tree import Part, parts_of
 from flambe.saving.versions import VERSION, SavedVersion
+from flambe.storage.storage import Content, Storage, open_storage, parent_and_name, protocol_of
 
 CONFIG = "config.yaml"
 
