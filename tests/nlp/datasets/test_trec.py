@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from flambe_nlp.datasets import TrecDataset, split_off
 from flambe_nlp.datasets.dataset import said
-from flambe_nlp.errors import DataError
+from flambe_nlp.errors import DataError, MissingDataError
 
 
 def folder(tmp_path: Path, train: str, test: str = "LOC:city Where is Rome ?\n") -> str:
@@ -66,3 +67,17 @@ def test_characters_that_look_like_line_ends_do_not_end_a_line(tmp_path: Path) -
 def test_labels_must_be_coarse_or_fine() -> None:
     with pytest.raises(ValueError, match=r"^labels must be 'coarse' or 'fine', not 'rough'$"):
         TrecDataset(labels="rough")  # type: ignore[arg-type]  # what a config may hold
+
+
+def test_a_folder_at_a_url_is_read() -> None:
+    for name in ("train_5500.label", "TREC_10.label"):
+        with fsspec.open(f"memory://trec-copy/{name}", "wb") as stream:
+            stream.write(b"HUM:ind Who sang ?\n")
+    assert TrecDataset(path="memory://trec-copy/").test == [("Who sang ?", "HUM")]
+
+
+def test_a_folder_without_the_files_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(MissingDataError) as caught:
+        _ = TrecDataset(path=str(tmp_path)).train
+    path = tmp_path / "train_5500.label"
+    assert str(caught.value) == f"there is no file {str(path)!r} (looked for {path})"

@@ -54,6 +54,14 @@ class PublishedFile:
                 return path
         return self._download(cache_folder() / self.name)
 
+    def inside(self, folder: str) -> str:
+        """The path of a copy of one's own in `folder`, a path or a URL; its checksum may be any.
+
+        Raises:
+            MissingDataError: There is no such file in a local folder.
+        """
+        return find(f"{folder.rstrip('/')}/{self.name.rpartition('/')[2]}")
+
     def _check(self, path: Path) -> None:
         with path.open("rb") as stream:
             found = _digest(stream)

@@ -107,31 +107,43 @@ def _vectors(
             continue
         if not size:
             size, size_line = text.count(b" "), number
-        word, numbers = _cut(text, size)
-        if len(numbers) != size or not size:
+        cut = _cut(text, size)
+        if cut is None:
+            shown = text.partition(b" ")[0].decode("utf-8", "replace")
             expected = f"{size} as on line {size_line}" if size_line < number else "at least 1"
-            shown = word.decode("utf-8", "replace")
             raise DataError(
                 f"{path}:{number}: {text.count(b' ')} numbers after {shown!r}, expected {expected}"
             )
+        word, numbers = cut
         if word not in seen and wanted(word):
             seen.add(word)
-            yield word, _numbers(numbers, path, number)
+            yield word, _numbers(numbers.split(b" "), path, number)
     if not size:
         raise DataError(f"{path} is empty: expected a word and its vector on each line")
 
 
-def _cut(text: bytes, size: int) -> tuple[bytes, list[bytes]]:
-    """The word and its numbers, which are cut from the end: some files hold words with spaces in them."""
-    word, *numbers = text.split(b" ")
-    if len(numbers) > size > 0:
-        word, *numbers = text.rsplit(b" ", size)
-        try:
-            float(numbers[0]), float(word.rsplit(b" ", 1)[-1])
-        except ValueError:
-            return word, numbers
-        return word.split(b" ")[0], []  # one number too many, rather than a word with a space
-    return word, numbers
+def _cut(text: bytes, size: int) -> tuple[bytes, bytes] | None:
+    """The word and its `size` numbers, or None if there are more or fewer.
+
+    Lines are not split before their vector is wanted. Some files hold words with spaces in them.
+    """
+    spaces = text.count(b" ")
+    if spaces == size > 0:
+        word, _, numbers = text.partition(b" ")
+        return word, numbers
+    if spaces > size > 0:
+        word, *fields = text.rsplit(b" ", size)
+        if not _is_number(word.rpartition(b" ")[2]):
+            return word, b" ".join(fields)
+    return None
+
+
+def _is_number(text: bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _numbers(numbers: list[bytes], path: str, line: int) -> FloatArray:

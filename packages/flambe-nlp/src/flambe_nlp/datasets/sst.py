@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import fsspec
 
 from flambe_nlp.datasets.dataset import Parts, Row, TextDataset
 from flambe_nlp.errors import DataError
@@ -27,7 +27,7 @@ class SSTDataset(TextDataset):
     The texts are lower-cased and tokenized already (`SpaceTokenizer` fits them).
 
     Args:
-        path: A folder with the three `stsa.binary.*` files; found or downloaded if not given.
+        path: A folder or fsspec URL with the three `stsa.binary.*` files; found or downloaded if not given.
 
     Source: Socher et al., Recursive Deep Models for Semantic Compositionality Over a Sentiment
     Treebank, EMNLP 2013; in the form of Kim, Convolutional Neural Networks for Sentence
@@ -40,13 +40,15 @@ class SSTDataset(TextDataset):
     def read(self) -> Parts:
         return Parts(*(_read(self._path(FILES[part])) for part in ("train", "dev", "test")))
 
-    def _path(self, file: PublishedFile) -> Path:
-        return file.locate() if self.path is None else Path(self.path) / Path(file.name).name
+    def _path(self, file: PublishedFile) -> str:
+        return str(file.locate()) if self.path is None else file.inside(self.path)
 
 
-def _read(path: Path) -> list[Row]:
+def _read(path: str) -> list[Row]:
     rows: list[Row] = []
-    for number, line in enumerate(path.read_bytes().decode("utf-8").split("\n"), start=1):
+    with fsspec.open(path, "rb") as stream:
+        lines = stream.read().decode("utf-8").split("\n")
+    for number, line in enumerate(lines, start=1):
         if not line:
             continue
         label, _, sentence = line.partition(" ")

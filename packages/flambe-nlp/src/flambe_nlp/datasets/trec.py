@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import fsspec
@@ -36,7 +35,8 @@ class TrecDataset(TextDataset):
         labels: `coarse` (`LOC`) or `fine` (`LOC:city`).
         dev_ratio: The share of the training file that becomes the dev part.
         seed: Chooses the dev part.
-        path: A folder with `train_5500.label` and `TREC_10.label`; found or downloaded if not given.
+        path: A folder or fsspec URL with `train_5500.label` and `TREC_10.label`; found or downloaded if
+            not given.
 
     Source: Li and Roth, Learning Question Classifiers, COLING 2002.
     """
@@ -53,7 +53,7 @@ class TrecDataset(TextDataset):
         return Parts(train, dev, read_trec(test_path, self.labels, "latin-1"))
 
     def _path(self, file: PublishedFile) -> str:
-        return str(file.locate() if self.path is None else Path(self.path) / Path(file.name).name)
+        return str(file.locate()) if self.path is None else file.inside(self.path)
 
 
 def read_trec(path: str, labels: Labels = "coarse", encoding: str = "utf-8") -> list[Row]:
