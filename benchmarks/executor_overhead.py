@@ -18,9 +18,10 @@ from pathlib import Path
 
 from flambe.executors.in_process import InProcess
 from flambe.executors.pool import Pool
-from flambe.executors.protocol import Executor, Failed, Finished, Left, Setting, TrialKey, TrialTask
+from flambe.executors.protocol import Executor
 from flambe.executors.workshop import TrialChannel, equip, run_trial
 from flambe.language.nodes import Build
+from flambe.trials.protocol import Failed, Finished, Left, Setting, TrialKey, TrialTask
 
 LIMIT_MS = 20
 DEVICES = {"cpu": 2.0}

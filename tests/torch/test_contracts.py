@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from flambe.experiment.frameworks import Framework
-from flambe.log import MetricSink
+from flambe.logs import MetricSink
 from flambe.saving.protocol import StateCodec
 from flambe.testing import CodecContract, FrameworkContract, SinkContract
 from flambe.testing.sinks import Scalars
+from flambe.trials.frameworks import Framework
 from flambe_torch.codec import TorchCodec
 from flambe_torch.frameworks import TorchFramework
 from flambe_torch.tensorboard import TensorBoard

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from flambe.log import CURRENT, Recorder
+from flambe.logs import CURRENT, Recorder
 from flambe_torch.evaluator import Evaluator
 from flambe_torch.metrics import Accuracy, Perplexity
 from flambe_torch.samplers import BaseSampler

@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import (
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 import flambe
-from flambe.log import CURRENT, Record, Recorder
+from flambe.logs import CURRENT, Record, Recorder
 from flambe_torch.tensorboard import TensorBoard
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:tensorboard")
@@ -176,7 +176,7 @@ def test_files_at_a_url_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_writing_needs_no_torch(tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "from flambe.log import Record\n"
+        "from flambe.logs import Record\n"
         "from flambe_torch.tensorboard import TensorBoard\n"
         "sink = TensorBoard()\n"
         "sink.open(sys.argv[1], merge_plot=True)\n"

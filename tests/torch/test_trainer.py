@@ -19,7 +19,7 @@ import torchmetrics
 from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR, ReduceLROnPlateau
 
-from flambe.log import CURRENT, Record, Recorder
+from flambe.logs import CURRENT, Record, Recorder
 from flambe_torch.metrics import Accuracy, Perplexity
 from flambe_torch.nn import SoftmaxDecoder
 from flambe_torch.samplers import BaseSampler
@@ -445,7 +445,7 @@ def test_errors_keep_their_type_and_traceback() -> None:
 
 
 def test_logging_works_in_the_model(recorder: Recorder) -> None:
-    from flambe.log import log
+    from flambe.logs import log
 
     class Loud(nn.Sequential):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

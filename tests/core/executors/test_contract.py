@@ -8,9 +8,10 @@ from flambe.executors.in_process import InProcess
 from flambe.executors.launch import Incubator, Spawner
 from flambe.executors.local import Local
 from flambe.executors.pool import Pool
-from flambe.executors.protocol import Executor, Setting
+from flambe.executors.protocol import Executor
 from flambe.executors.workshop import Prepare, equip
 from flambe.testing import ExecutorContract
+from flambe.trials.protocol import Setting
 
 
 class TestInProcess(ExecutorContract):

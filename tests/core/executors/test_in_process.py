@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from flambe.executors.in_process import InProcess
-from flambe.executors.protocol import Finished, Setting
 from flambe.testing import Driver
+from flambe.trials.protocol import Finished, Setting
 
 
 @pytest.fixture

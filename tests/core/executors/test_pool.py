@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from flambe.executors.pool import Pool
-from flambe.executors.protocol import Event, Failed, Finished, Setting, Started, Stepped
 from flambe.testing import Driver
+from flambe.trials.protocol import Event, Failed, Finished, Setting, Started, Stepped
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -270,7 +270,7 @@ DRIVER = """
 import sys, tempfile, time
 from pathlib import Path
 from flambe.executors.pool import Pool
-from flambe.executors.protocol import Finished, Setting
+from flambe.trials.protocol import Finished, Setting
 from flambe.testing import Driver
 
 folder = Path(sys.argv[1])

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flambe.errors import JournalError
-from flambe.executors.protocol import TrialKey
 from flambe.experiment.journal import JOURNAL, Journal, decode, encode, records
-from flambe.saving.storage import open_storage
+from flambe.storage.storage import open_storage
+from flambe.trials.protocol import TrialKey
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -6,7 +6,7 @@ import fsspec
 import pytest
 
 from flambe.errors import RunError
-from flambe.experiment.resources import local_path
+from flambe.trials.resources import local_path
 
 USES = """
 pipeline:

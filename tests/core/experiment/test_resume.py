@@ -8,7 +8,7 @@ import pytest
 
 from flambe.errors import DamagedSaveError, JournalError, OutputLockedError, RunError, SavingError
 from flambe.experiment.experiment import Outcome
-from flambe.saving.storage import open_storage
+from flambe.storage.storage import open_storage
 
 PIPELINE = """
 pipeline:

@@ -11,8 +11,8 @@ import pytest
 from flambe import saving
 from flambe.component import Component
 from flambe.errors import DamagedSaveError, OutputLockedError
-from flambe.saving.remote import RemoteStorage
-from flambe.saving.storage import open_storage
+from flambe.storage.remote import RemoteStorage
+from flambe.storage.storage import open_storage
 
 pytestmark = pytest.mark.slow
 

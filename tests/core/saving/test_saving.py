@@ -13,7 +13,7 @@ import pytest
 
 from flambe import saving
 from flambe.errors import MissingFileError, SavingError, VersionError
-from flambe.saving.storage import open_storage
+from flambe.storage.storage import open_storage
 
 
 def tree(folder: Path) -> list[str]:

@@ -44,9 +44,9 @@ def refusal(folder: Path, what: str, module: str) -> str:
         ("!subprocess:Popen [[touch, '{mark}']]", "'subprocess:Popen'", "subprocess"),
         ("!pathlib:Path '{mark}'", "'pathlib:Path'", "pathlib"),
         (
-            "!flambe.saving.local:LocalStorage '{mark}'",
-            "'flambe.saving.local:LocalStorage'",
-            "flambe.saving.local",
+            "!flambe.storage.local:LocalStorage '{mark}'",
+            "'flambe.storage.local:LocalStorage'",
+            "flambe.storage.local",
         ),
         ("!parts:total [1]", "'parts:total'", "parts"),
         ("!parts:Plain {{value: 1}}", "'parts:Plain'", "parts"),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from flambe.experiment.frameworks import Framework, NumpyRandom, PythonRandom
 from flambe.testing import FrameworkContract
+from flambe.trials.frameworks import Framework, NumpyRandom, PythonRandom
 
 
 class TestPythonRandom(FrameworkContract):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flambe.log import MetricSink, Record
+from flambe.logs import MetricSink, Record
 from flambe.testing import SinkContract
 from flambe.testing.sinks import Scalars
 

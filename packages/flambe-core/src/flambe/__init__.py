@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from flambe.log import log, log_histogram, log_hparams, log_image, log_pr_curve, log_text
+from flambe.logs import log, log_histogram, log_hparams, log_image, log_pr_curve, log_text
 
 if TYPE_CHECKING:
     from flambe.component import Component, alias

@@ -22,8 +22,8 @@ def flambe_register_executors(register: Register) -> None:
 @hookimpl
 def flambe_register_frameworks(register: Register) -> None:
     """Random numbers of the standard library and NumPy."""
-    register("python", "flambe.experiment.frameworks:PythonRandom")
-    register("numpy", "flambe.experiment.frameworks:NumpyRandom", needs="numpy")
+    register("python", "flambe.trials.frameworks:PythonRandom")
+    register("numpy", "flambe.trials.frameworks:NumpyRandom", needs="numpy")
 
 
 @hookimpl
@@ -44,4 +44,4 @@ def flambe_register_commands(register: Register) -> None:
 @hookimpl
 def flambe_register_storage(register: Register) -> None:
     """Folders of this machine; fsspec serves every protocol that no plugin registers."""
-    register("file", "flambe.saving.local:LocalStorage", help="a local folder")
+    register("file", "flambe.storage.local:LocalStorage", help="a local folder")

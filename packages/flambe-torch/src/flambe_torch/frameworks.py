@@ -9,7 +9,7 @@ import torch
 
 
 class TorchFramework:
-    """Implements `flambe.experiment.frameworks.Framework`."""
+    """Implements `flambe.trials.frameworks.Framework`."""
 
     def seed(self, seed: int) -> None:
         """Seed the generators of all devices."""

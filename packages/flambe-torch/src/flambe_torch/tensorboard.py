@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from flambe.log import Record
+from flambe.logs import Record
 
 if TYPE_CHECKING:
-    from flambe.saving.storage import Storage
+    from flambe.storage.storage import Storage
 
 MAX_BUFFER_BYTES = 2**20
 """How much a URL's event file waits for, as files there can only be written whole."""
@@ -23,7 +23,7 @@ MAX_BUFFER_BYTES = 2**20
 class TensorBoard:
     """A metric sink: `<folder>/tensorboard/<stage>/<variant>/`, the same tags for all variants.
 
-    Implements `flambe.log.MetricSink`. A folder on this machine is up to date after each `write`; at a URL,
+    Implements `flambe.logs.MetricSink`. A folder on this machine is up to date after each `write`; at a URL,
     files are written when a megabyte is full and at the end.
 
     Example:
@@ -72,7 +72,7 @@ class TensorBoard:
 
     def restart(self, stage: str, variant: str, records: Sequence[Record]) -> None:
         """Write the variant's event files anew, with `records` alone."""
-        from flambe.saving.storage import open_storage
+        from flambe.storage.storage import open_storage
 
         run = f"{stage}/{variant}"
         for place in [place for place in self._files if f"{place}/".startswith(f"{run}/")]:
@@ -98,7 +98,7 @@ class TensorBoard:
     def _create(self, run: str) -> _EventFile:
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
         if "://" in self._folder:
-            from flambe.saving.storage import open_storage
+            from flambe.storage.storage import open_storage
 
             return _AtUrl(open_storage(self._folder), f"tensorboard/{run}/{name}")
         return _OnDisk(Path(self._folder, "tensorboard", *run.split("/"), name))

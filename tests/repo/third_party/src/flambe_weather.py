@@ -1,4 +1,5 @@
 import click
+
 from flambe.registry.hookspecs import hookimpl
 
 

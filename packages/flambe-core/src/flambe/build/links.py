@@ -85,7 +85,7 @@ def _argument(value: Any, step: Step) -> Any:
 def _default(cls: type, name: str) -> Any:
     """What the constructor argument `name` is when it is not given."""
     try:
-        parameter = inspect.signature(cls.__init__).parameters.get(name)
+        parameter = inspect.signature(cls).parameters.get(name)
     except (TypeError, ValueError):  # written in C, without a signature
         return _MISSING
     return _MISSING if parameter is None or parameter.default is parameter.empty else parameter.default

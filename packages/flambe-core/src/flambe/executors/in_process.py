@@ -12,19 +12,10 @@ from typing import Any
 from flambe.errors import HandOverError
 from flambe.executors.devices import Devices
 from flambe.executors.handover import Bundle, HandOver
-from flambe.executors.protocol import (
-    Deliver,
-    Event,
-    Failed,
-    Finished,
-    Handle,
-    Left,
-    Setting,
-    TrialKey,
-    TrialTask,
-)
+from flambe.executors.protocol import Deliver
 from flambe.executors.workshop import Equip, Prepare, TrialChannel, Workshop, equip, prepared, run_trial
 from flambe.language.links import LinkPath
+from flambe.trials.protocol import Event, Failed, Finished, Handle, Left, Setting, TrialKey, TrialTask
 
 
 class InProcess:

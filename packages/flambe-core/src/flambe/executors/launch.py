@@ -10,11 +10,11 @@ from contextlib import suppress
 from typing import Protocol
 
 from flambe.executors.processes import Child, can_fork, fork, kill_group, start_fresh
-from flambe.executors.protocol import Setting
 from flambe.executors.segment import Descriptor
 from flambe.executors.wire import Wire
 from flambe.executors.workshop import Equip, Prepare, main_script
 from flambe.executors.zygote import Launch, Quit, Reap, Zygote
+from flambe.trials.protocol import Setting
 
 _QUIT_S = 2.0
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from flambe.executors.in_process import InProcess
 from flambe.executors.pool import Pool
-from flambe.executors.protocol import Deliver, Executor, Handle, Setting, TrialKey, TrialTask
+from flambe.executors.protocol import Deliver, Executor
 from flambe.executors.workshop import Equip, equip
+from flambe.trials.protocol import Handle, Setting, TrialKey, TrialTask
 
 
 class Local:

@@ -18,21 +18,12 @@ from flambe.executors.devices import Devices, Share, gpu_ids
 from flambe.executors.handover import Bundle
 from flambe.executors.launch import Launcher, launcher
 from flambe.executors.processes import allow_descriptors, kill_group, restore_descriptors
-from flambe.executors.protocol import (
-    Deliver,
-    Event,
-    Failed,
-    Finished,
-    Handle,
-    Left,
-    Setting,
-    TrialKey,
-    TrialTask,
-)
+from flambe.executors.protocol import Deliver
 from flambe.executors.segment import Descriptor, anonymous_file
 from flambe.executors.wire import Wire
 from flambe.executors.worker import Began, Bind, Idle, Interrupt, Ready, Run, Stop
 from flambe.executors.workshop import Equip, equip
+from flambe.trials.protocol import Event, Failed, Finished, Handle, Left, Setting, TrialKey, TrialTask
 
 _LOOK_AHEAD = 64
 """How far behind a waiting trial one is looked for that needs other devices."""

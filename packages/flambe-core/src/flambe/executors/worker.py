@@ -14,11 +14,11 @@ from typing import Any, TextIO, cast
 
 from flambe.executors.handover import Bundle, HandOver
 from flambe.executors.processes import fresh_start
-from flambe.executors.protocol import Event, Handle, TrialKey, TrialTask
 from flambe.executors.segment import Descriptor
 from flambe.executors.wire import Wire
 from flambe.executors.workshop import TrialChannel, Workshop, prepared, run_trial
 from flambe.language.links import LinkPath
+from flambe.trials.protocol import Event, Handle, TrialKey, TrialTask
 
 _CONSOLE_BYTES = 1 << 20
 
@@ -121,6 +121,7 @@ class Worker:
         self._console = console
         self._workshop = workshop
         self._hand_over = HandOver(workshop.reducers)
+        self._used = False
 
     def serve(self) -> None:
         """Run what comes until the driver closes the wire."""
@@ -144,6 +145,9 @@ class Worker:
             if isinstance(handle, Bundle):
                 handle.close()
         gc.collect()  # a model in a reference cycle would hold its memory while the next trial needs it
+        if not self._used:
+            gc.freeze()  # what the first trial has imported, so that the collector never looks at it again
+            self._used = True
         self._wire.send(Idle())
 
 

@@ -11,18 +11,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from flambe.executors.handover import HandOver, Reducer
-from flambe.executors.protocol import (
-    Channel,
-    Event,
-    Failed,
-    Finished,
-    Handle,
-    Left,
-    Runner,
-    Setting,
-    TrialTask,
-)
 from flambe.language.links import LinkPath
+from flambe.trials.protocol import Channel, Event, Failed, Finished, Handle, Left, Runner, Setting, TrialTask
 
 
 class Workshop(NamedTuple):
@@ -75,8 +65,8 @@ def main_script(setting: Setting) -> Mapping[str, Any] | None:
 
 def equip(setting: Setting) -> Workshop:
     """The workshop that runs the trials of a config."""
-    from flambe.experiment.trial import TrialRunner
     from flambe.registry.registry import Registry
+    from flambe.trials.runner import TrialRunner
 
     registry = Registry.load().with_aliases(setting.header)
     return Workshop(TrialRunner(setting, registry), registry.codecs)

@@ -64,7 +64,6 @@ class Zygote:
         """Start and reap workers until the driver says `Quit` or dies."""
         Console(Descriptor(os.open(os.devnull, os.O_RDWR)))
         workshop = prepared(order)
-        gc.collect()
         gc.freeze()  # so that no worker's collector touches, and thereby copies, what is shared
         forks = can_fork()
         try:

@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from flambe.errors import ReduceError
-from flambe.executors.protocol import (
+from flambe.executors.protocol import Executor
+from flambe.experiment.journal import TrialRecord
+from flambe.experiment.reuse import Reuse
+from flambe.experiment.run_folder import RunFolder, folder_of
+from flambe.experiment.settings import Settings
+from flambe.experiment.stage_run import StageRun, upstream_keys
+from flambe.logs import MetricSink, Record
+from flambe.trials.protocol import (
     Event,
-    Executor,
     Failed,
     Finished,
     Handle,
@@ -23,12 +29,6 @@ from flambe.executors.protocol import (
     TrialKey,
     TrialTask,
 )
-from flambe.experiment.journal import TrialRecord
-from flambe.experiment.reuse import Reuse
-from flambe.experiment.run_folder import RunFolder, folder_of
-from flambe.experiment.settings import Settings
-from flambe.experiment.stage_run import StageRun, upstream_keys
-from flambe.log import MetricSink, Record
 from flambe.variants.variant import Variant, choice_values
 
 _TICK_S = 0.2

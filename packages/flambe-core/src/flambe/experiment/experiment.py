@@ -12,7 +12,7 @@ from typing import Any
 
 from flambe.check import check
 from flambe.errors import ConfigError
-from flambe.executors.protocol import Executor, Setting, TrialKey
+from flambe.executors.protocol import Executor
 from flambe.experiment.engine import Engine, Ingredients, Update
 from flambe.experiment.fingerprint import versions_of
 from flambe.experiment.interrupt import interruptible
@@ -20,7 +20,6 @@ from flambe.experiment.journal import JOURNAL, TrialRecord
 from flambe.experiment.machine import describe_run, total_devices
 from flambe.experiment.plan import Plan, Statuses
 from flambe.experiment.reading import read_run
-from flambe.experiment.resources import locate
 from flambe.experiment.reuse import Reuse, foresee
 from flambe.experiment.run_folder import CONFIG, RUN, RunFolder
 from flambe.experiment.settings import Settings, settings_from
@@ -34,7 +33,9 @@ from flambe.language.walk import walk
 from flambe.language.write import write_text
 from flambe.registry.extensions import ensure
 from flambe.registry.registry import Registry
-from flambe.saving.storage import open_storage
+from flambe.storage.storage import open_storage
+from flambe.trials.protocol import Setting, TrialKey
+from flambe.trials.resources import locate
 from flambe.variants.space import StageSpace
 
 Observe = Callable[[Update], None]

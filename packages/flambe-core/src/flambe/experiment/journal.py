@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from flambe.errors import JournalError
-from flambe.executors.protocol import TrialKey
-from flambe.saving.storage import Storage
+from flambe.storage.storage import Storage
+from flambe.trials.protocol import TrialKey
+from flambe.trials.recording import whole_lines
 
 JOURNAL = "journal.jsonl"
 
@@ -70,11 +71,6 @@ def encode(values: dict[str, Any]) -> bytes:
     """One line of the journal."""
     body = json.dumps(values, ensure_ascii=True, allow_nan=False, default=_plain)[:-1].encode()
     return b'%s, "crc": "%08x"}\n' % (body, zlib.crc32(body))
-
-
-def whole_lines(data: bytes) -> list[bytes]:
-    """The lines of a file that is appended to; a last one that a kill cut short is left out."""
-    return data.split(b"\n")[:-1]
 
 
 def decode(data: bytes, *, name: str = JOURNAL) -> Iterator[dict[str, Any]]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from flambe.errors import RunError
-from flambe.executors.protocol import TrialKey
 from flambe.experiment.journal import JOURNAL, TrialRecord, decode, records
 from flambe.experiment.run_folder import RUN
-from flambe.saving.storage import open_storage
+from flambe.storage.storage import open_storage
+from flambe.trials.protocol import TrialKey
 
 
 @dataclass(frozen=True)

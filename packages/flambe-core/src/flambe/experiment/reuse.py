@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flambe.executors.protocol import TrialKey
 from flambe.experiment.fingerprint import fingerprint, trial_seed
 from flambe.experiment.journal import TrialRecord
 from flambe.experiment.settings import Settings
 from flambe.experiment.stage_run import StageRun
+from flambe.trials.protocol import TrialKey
 from flambe.variants.variant import Variant, choice_values
 
 

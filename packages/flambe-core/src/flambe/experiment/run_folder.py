@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from flambe.errors import DamagedSaveError, MissingFileError, OutputExistsError, RunError
-from flambe.executors.protocol import TrialKey
 from flambe.experiment.journal import JOURNAL, Journal, TrialRecord, decode, records
-from flambe.experiment.trial_log import TrialLog
-from flambe.log import Record
+from flambe.logs import Record
 from flambe.saving.seal import SealedFolder
-from flambe.saving.storage import Storage
 from flambe.saving.trial_folder import CHECKPOINTS
+from flambe.storage.storage import Storage
+from flambe.trials.protocol import TrialKey
+from flambe.trials.recording import TrialLog
 
 RUN = "run.json"
 CONFIG = "config.yaml"

@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from flambe.errors import ReduceError
-from flambe.executors.protocol import TrialKey
 from flambe.experiment.journal import TrialRecord
 from flambe.language import nodes
 from flambe.language.links import LinkPath
 from flambe.language.nodes import Node
 from flambe.language.walk import walk
+from flambe.trials.protocol import TrialKey
 from flambe.variants.reduce import Result, best
 from flambe.variants.space import StageSpace
 from flambe.variants.variant import Variant

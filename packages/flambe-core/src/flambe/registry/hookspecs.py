@@ -56,12 +56,12 @@ def flambe_register_codecs(register: Register) -> None:
 
 @hookspec
 def flambe_register_frameworks(register: Register) -> None:
-    """Add frameworks (`flambe.experiment.frameworks.Framework` classes): seeds, threads, random state."""
+    """Add frameworks (`flambe.trials.frameworks.Framework` classes): seeds, threads, random state."""
 
 
 @hookspec
 def flambe_register_sinks(register: Register) -> None:
-    """Add metric sinks (`flambe.log.MetricSink` classes): where what trials log is shown."""
+    """Add metric sinks (`flambe.logs.MetricSink` classes): where what trials log is shown."""
 
 
 @hookspec
@@ -71,4 +71,4 @@ def flambe_register_commands(register: Register) -> None:
 
 @hookspec
 def flambe_register_storage(register: Register) -> None:
-    """Add storage: under a URL's protocol, a function from a URL to a `flambe.saving.storage.Storage`."""
+    """Add storage: under a URL's protocol, a function from a URL to a `flambe.storage.storage.Storage`."""

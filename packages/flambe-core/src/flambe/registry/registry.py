@@ -16,11 +16,11 @@ from flambe.registry.suggestions import did_you_mean, nearest
 from flambe.registry.targets import Target
 
 if TYPE_CHECKING:
-    from flambe.experiment.frameworks import Framework
     from flambe.language.header import Header
     from flambe.language.nodes import Node
-    from flambe.log import MetricSink
+    from flambe.logs import MetricSink
     from flambe.saving.protocol import StateCodec
+    from flambe.trials.frameworks import Framework
 
 
 class Registry:

@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 import pytest
 
-from flambe.executors.protocol import (
+from flambe.executors.protocol import Executor
+from flambe.language import nodes
+from flambe.language.links import parse_link
+from flambe.trials.protocol import (
     Event,
-    Executor,
     Failed,
     Finished,
     Handle,
@@ -24,8 +26,6 @@ from flambe.executors.protocol import (
     TrialKey,
     TrialTask,
 )
-from flambe.language import nodes
-from flambe.language.links import parse_link
 
 Ending = Finished | Left | Failed
 

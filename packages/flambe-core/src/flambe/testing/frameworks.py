@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from flambe.experiment.frameworks import Framework
+from flambe.trials.frameworks import Framework
 
 
 class FrameworkContract:
@@ -16,7 +16,7 @@ class FrameworkContract:
     Example:
         >>> import random
         >>> import pytest
-        >>> from flambe.experiment.frameworks import PythonRandom
+        >>> from flambe.trials.frameworks import PythonRandom
         >>> class TestPythonRandom(FrameworkContract):
         ...     @pytest.fixture
         ...     def framework(self):

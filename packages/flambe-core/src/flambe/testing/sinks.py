@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flambe.log import Kind, MetricSink, Record
+from flambe.logs import Kind, MetricSink, Record
 
 Scalars = Mapping[tuple[str, str], Mapping[str, list[tuple[int, float]]]]
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flambe.component import Component
-from flambe.log import log
+from flambe.logs import log
 
 
 class Counter(Component):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flambe.errors import OutputLockedError, SavingError
-from flambe.saving.local import LocalStorage
+from flambe.storage.local import LocalStorage
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
 
@@ -30,7 +30,7 @@ def files_below(folder: Path) -> list[str]:
 def test_a_write_beyond_the_limit_leaves_the_old_file(tmp_path: Path) -> None:
     code = """
         import resource, signal, sys
-        from flambe.saving.local import LocalStorage
+        from flambe.storage.local import LocalStorage
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
         storage = LocalStorage(sys.argv[1])
@@ -144,7 +144,7 @@ def test_many_files_are_appended_to_with_few_open(tmp_path: Path) -> None:
 def test_a_killed_writer_leaves_old_or_new(tmp_path: Path, seed: int) -> None:
     code = """
         import sys, time
-        from flambe.saving.local import LocalStorage
+        from flambe.storage.local import LocalStorage
         storage = LocalStorage(sys.argv[1])
         storage.lock()
         print("ready", flush=True)
@@ -191,7 +191,7 @@ def test_a_replacement_that_a_kill_interrupted_is_undone(tmp_path: Path) -> None
 def test_a_forked_child_does_not_hold_the_lock(tmp_path: Path) -> None:
     code = """
         import os, sys, time
-        from flambe.saving.local import LocalStorage
+        from flambe.storage.local import LocalStorage
         lock = LocalStorage(sys.argv[1]).lock()
         if os.fork() == 0:
             print("child", flush=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from flambe.errors import MissingFileError, OutputLockedError, SavingError
-from flambe.saving.local import LocalStorage
-from flambe.saving.remote import RemoteStorage
-from flambe.saving.storage import Storage, clean_path, open_storage, protocol_of
+from flambe.storage.local import LocalStorage
+from flambe.storage.remote import RemoteStorage
+from flambe.storage.storage import Storage, clean_path, open_storage, protocol_of
 
 Open = Callable[[], Storage]
 

@@ -1,20 +1,22 @@
-"""The life of one trial: build, step, checkpoint, save, hand over. The same wherever it runs."""
+"""Running a whole trial for an executor's worker, and reporting what happens."""
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
-from flambe.build.builder import Builder, Surroundings, add_note
+from flambe.build.builder import add_note
 from flambe.build.hidden import Mask
-from flambe.build.links import follow
-from flambe.errors import FlambeError, LinkError, SavingError
-from flambe.executors.protocol import (
+from flambe.errors import FlambeError, SavingError
+from flambe.logs import CURRENT, Record, Recorder
+from flambe.registry.registry import Registry
+from flambe.storage.storage import open_storage
+from flambe.trials.capture import Lines, captured
+from flambe.trials.protocol import (
     Channel,
     Event,
     Failed,
@@ -27,135 +29,11 @@ from flambe.executors.protocol import (
     Stepped,
     TrialTask,
 )
-from flambe.experiment.capture import Lines, captured
-from flambe.experiment.frameworks import Framework
-from flambe.experiment.resources import local_path
-from flambe.experiment.trial_log import TrialLog
-from flambe.language.links import LinkPath
-from flambe.log import CURRENT, Record, Recorder
-from flambe.registry.registry import Registry
-from flambe.saving.storage import open_storage
-from flambe.saving.trial_folder import TrialFolder
-
-Values = Mapping[LinkPath, Any]
+from flambe.trials.recording import TrialLog
+from flambe.trials.trial import Trial, Values
 
 CHECKPOINT_SHARE = 0.1
 """Checkpoints may take at most this share of a trial's time, so quick steps are not stored one by one."""
-
-
-class Trial:
-    """One variant of one stage, alive.
-
-    Args:
-        imports: Gives the linked values of an upstream stage, when they are first needed.
-    """
-
-    def __init__(
-        self,
-        task: TrialTask,
-        setting: Setting,
-        *,
-        registry: Registry,
-        imports: Callable[[str], Values],
-    ) -> None:
-        self.task = task
-        self.step_count = 0
-        self._stepping = False
-        self._setting = setting
-        self._registry = registry
-        self._imports = imports
-        self._folder = TrialFolder(
-            task.folder, registry, node=task.node, upstream=task.upstream, outside=self._outside
-        )
-        self._frameworks: list[Framework] = []
-        self._stage: Any = None
-
-    def start(self) -> int:
-        """Build the stage, and restore it if the task says so; returns the step it goes on from."""
-        self._registry.import_tags(self.task.node)
-        self._frameworks = self._registry.frameworks()
-        for framework in self._frameworks:
-            framework.set_threads(self.task.threads)
-            framework.seed(self.task.seed)
-        builder = Builder(
-            self._registry,
-            stage=self.task.key.stage,
-            outside=self._outside,
-            surroundings=Surroundings(secrets=self._setting.secrets),
-        )
-        self._stage = builder.build(self.task.node)
-        if self.task.restore == "finished":
-            self._folder.load_finished(self._stage)
-        elif self.task.restore == "checkpoint":
-            self._restore()
-        return self.step_count
-
-    def step(self) -> bool:
-        """One unit of work; returns whether there is more. A stage without `step()` has none to do."""
-        step = getattr(self._stage, "step", None)
-        if step is None:
-            return False
-        self._stepping = True
-        more = bool(step())
-        self._stepping = False
-        self.step_count += 1
-        return more
-
-    @property
-    def current_step(self) -> int:
-        """The number of the step that is under way, counted from 1, or of the last one when none is."""
-        return self.step_count + self._stepping
-
-    def metric(self) -> float | None:
-        """What ranks the trial, or None: no `metric()`, or it has no finite value yet."""
-        metric = getattr(self._stage, "metric", None)
-        value = metric() if callable(metric) else None
-        if value is None:
-            return None
-        number = float(value)
-        return number if math.isfinite(number) else None
-
-    @property
-    def lower_is_better(self) -> bool:
-        return bool(getattr(self._stage, "lower_is_better", False))
-
-    def checkpoint(self) -> None:
-        """Store everything that going on from here needs."""
-        random = {type(f).__name__: f.random_state() for f in self._frameworks}
-        self._folder.write_checkpoint(self._stage, step=self.step_count, extra={"random": random})
-
-    def save(self) -> None:
-        """Store the finished object for people and for later runs."""
-        self._folder.write_finished(self._stage)
-
-    def exports(self) -> dict[LinkPath, Any]:
-        """The values that later stages link to."""
-        return {path: follow(self._stage, path) for path in self.task.exports}
-
-    def close(self) -> None:
-        """Let the stage free what it holds (threads, processes, files) before its time."""
-        close = getattr(self._stage, "close", None)
-        if callable(close):
-            close()
-
-    def _restore(self) -> None:
-        found = self._folder.load_checkpoint(self._stage)
-        if found is None:
-            return
-        self.step_count, extra = found
-        for framework in self._frameworks:
-            state = extra["random"].get(type(framework).__name__)
-            if state is not None:
-                framework.set_random_state(state)
-
-    def _outside(self, path: LinkPath) -> Any:
-        if path.root in self._setting.resources:
-            return follow(local_path(self._setting.resources[path.root]), path)
-        values = self._imports(path.root)
-        for known in (path, LinkPath(path.root, path.steps[:-1])):
-            if known in values:
-                return follow(values[known], path, start=len(known.steps))
-        raise LinkError(f"{path}: its value was not handed over")
 
 
 class TrialRunner:

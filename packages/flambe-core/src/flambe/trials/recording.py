@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from flambe.errors import JournalError
-from flambe.experiment.journal import whole_lines
-from flambe.log import Record
-from flambe.saving.storage import Storage
+from flambe.logs import Record
+from flambe.storage.storage import Storage
 
 METRICS = "metrics.jsonl"
 LOG = "log.txt"
@@ -70,6 +69,11 @@ class TrialLog:
             return
         name = self._storage.join(METRICS)
         yield from _parsed(whole_lines(self._storage.read(METRICS)), name)
+
+
+def whole_lines(data: bytes) -> list[bytes]:
+    """The lines of a file that is appended to; a last one that a kill cut short is left out."""
+    return data.split(b"\n")[:-1]
 
 
 def encode_record(record: Record, step: int) -> bytes:

@@ -1,0 +1,168 @@
+"""What passes between the engine, an executor and a running trial: tasks, events, and the channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+from flambe.language.links import LinkPath
+from flambe.language.nodes import Node
+from flambe.logs import Record
+
+
+class TrialKey(NamedTuple):
+    """Names one trial of a run."""
+
+    stage: str
+    variant: str
+
+
+Handle: TypeAlias = Any
+"""What an executor gives for the linked values of a finished trial; only the executor looks inside."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a run share; sent once to every worker.
+
+    Attributes:
+        header: The header's modules by alias.
+        hidden: Texts that must not be written anywhere: what `!env` and `!secret` stand for.
+        modules: What to import before the first trial.
+    """
+
+    name: str
+    folder: str
+    seed: int
+    header: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    resources: Mapping[str, str] = field(default_factory=dict)
+    hidden: Sequence[str] = field(default=(), repr=False)
+    modules: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """Everything a worker needs to run one trial.
+
+    Attributes:
+        node: The stage's node with every option replaced by its choice.
+        exports: The paths (rooted at this stage) that later stages link to; evaluated when the trial is done.
+        imports: For each linked upstream stage, the handle of its linked values.
+        seed: The trial's own seed.
+        devices: Share of each device, such as `{"cpu": 1, "gpu": 0.5}`.
+        threads: Threads that numeric libraries may use.
+        folder: URL or path of the trial's folder.
+        restore: `fresh` builds anew; `checkpoint` goes on from the newest checkpoint in the folder;
+            `finished` loads the finished object only to hand over its exports.
+        upstream: For each upstream stage, the id of the variant that `imports` comes from.
+        attempt: 0 for the first try.
+    """
+
+    key: TrialKey
+    node: Node
+    exports: tuple[LinkPath, ...]
+    imports: Mapping[str, Handle]
+    seed: int
+    devices: Mapping[str, float]
+    threads: int
+    folder: str
+    fingerprint: str
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    restore: Literal["fresh", "checkpoint", "finished"] = "fresh"
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class Started:
+    """The trial was built, or restored, and steps from now on; `step` is where it goes on from."""
+
+    key: TrialKey
+    step: int
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What the trial logged since the last event, already in its folder; `lines` are text."""
+
+    key: TrialKey
+    records: Sequence[Record]
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One step is done. `checkpoint` says whether the state after it is safely stored."""
+
+    key: TrialKey
+    step: int
+    metric: float | None
+    checkpoint: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The trial ended and is saved. `handle` gives its exports to later trials."""
+
+    key: TrialKey
+    step: int
+    metric: float | None
+    lower_is_better: bool
+    handle: Handle
+    status: Literal["done", "stopped", "pruned"] = "done"
+
+
+@dataclass(frozen=True)
+class Left:
+    """The trial was interrupted after `step` steps: a checkpoint is stored, and it can go on from there.
+
+    `step` is None for a trial that was still queued: nothing of it has changed.
+    """
+
+    key: TrialKey
+    step: int | None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The trial raised, or its worker died (`lost`). `error` is one line, `traceback` the whole story."""
+
+    key: TrialKey
+    error: str
+    traceback: str
+    lost: bool = False
+
+
+Event: TypeAlias = Started | Logged | Stepped | Finished | Left | Failed
+
+
+class Channel(Protocol):
+    """How a running trial talks to the executor that runs it."""
+
+    def emit(self, event: Event) -> None:
+        """Report what happened; the last event of a trial is `Finished`, `Left` or `Failed`."""
+
+    def stop_requested(self) -> bool:
+        """Whether the trial should end after its current step, and be saved."""
+
+    def interrupt_requested(self) -> bool:
+        """Whether the trial should write a checkpoint after its current step and leave."""
+
+    def output(self) -> Sequence[str]:
+        """Lines that libraries and other programs have written beneath Python since the last call."""
+
+    def load(self, handle: Handle) -> Mapping[LinkPath, Any]:
+        """The linked values of an upstream trial; what is never looked at is never unpacked."""
+
+    def share(self, values: Mapping[LinkPath, Any]) -> Handle:
+        """Make the trial's own linked values available to later trials.
+
+        Raises:
+            HandOverError: a value cannot leave the process it was made in.
+        """
+
+
+Runner: TypeAlias = Callable[[TrialTask, Channel], None]
+"""Runs a whole trial; failures of user code are reported through the channel, never raised."""
