@@ -201,3 +201,18 @@ def _bytes_of(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and not path.name.startswith(".")
     }
+
+
+def test_what_a_power_cut_may_have_taken_runs_again(run, config, tmp_path: Path) -> None:
+    """Finished, but not yet noted as safe on the disk: damage there is no reason to stop."""
+    first = run(config())
+    journal = tmp_path / "out/output__test/journal.jsonl"
+    events = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(event for event in events if b'"event": "safe"' not in event))
+    [best] = first.chosen["walk"]
+    state = tmp_path / "out/output__test/walk" / best / "state.json"
+    state.write_bytes(b"")
+    again = run(config(), resume=True)
+    assert table(again) == table(first)
+    assert {key.variant for key in again.records if key not in again.reused} == {best}
+    assert state.read_bytes() != b""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flambe.errors import ReduceError
+from flambe.errors import DamagedSaveError, ReduceError
 from flambe.executors.protocol import Executor
 from flambe.experiment.journal import TrialRecord
 from flambe.experiment.reuse import Reuse
@@ -85,16 +85,21 @@ class Engine:
 
     def run(self) -> None:
         """Run until every trial that can run has ended, or an interrupt has been carried out."""
-        self._expand()
-        while self._active:
-            self._in.executor.wait(0.5, self.handle)
-            self._in.folder.journal.flush()
+        syncing = Syncing(self._in.folder.storage, self._in.folder.journal)
+        try:
+            self._expand()
+            while self._active:
+                self._in.executor.wait(_TICK_S, self.handle)
+                self._in.folder.journal.flush()
+                syncing.poll()
+            syncing.finish()
+        finally:
+            syncing.abandon()
 
     def interrupt(self) -> None:
-        """Let running trials write a checkpoint and leave, and start no more."""
-        if not self._stopping:
-            self._stopping = self.interrupted = True
-            self._in.executor.interrupt()
+        """Let running trials write a checkpoint and leave, and start no more. Safe in a signal handler."""
+        self.interrupted = True
+        self._stop()
 
     def handle(self, event: Event) -> None:
         """Take in what an executor reports."""
@@ -113,10 +118,6 @@ class Engine:
                 self._left(key, step)
             case Failed():
                 self._failed(event)
-
-    def _stop_if_asked(self) -> None:
-        if self.interrupted:
-            self._stop()
 
     def _stop(self) -> None:
         if not self._stopping:
@@ -148,7 +149,6 @@ class Engine:
         record = self._record(stage, variant)
         self.records[key] = record
         if record.ended_well:
-            self._in.folder.verify(key)
             self.reused.add(key)
             self._ended(key)
             return
@@ -168,6 +168,8 @@ class Engine:
     def _record(self, stage: StageRun, variant: Variant) -> TrialRecord:
         """What is known of the trial; one that is new to the folder, or changed, is noted there."""
         record = self._in.reuse.record(stage, variant)
+        if record.ended_well and not self._is_whole(record):
+            record = self._in.reuse.anew(record)
         if not self._in.reuse.is_new(record):
             if not record.ended_well:
                 record.error = None
@@ -184,6 +186,16 @@ class Engine:
             choices=record.choices,
         )
         return record
+
+    def _is_whole(self, record: TrialRecord) -> bool:
+        """Whether a finished trial's files are all there. Damage is an error where no power cut explains it."""
+        try:
+            self._in.folder.verify(record.key)
+        except DamagedSaveError:
+            if record.safe:
+                raise
+            return False
+        return True
 
     def _ready(self, key: TrialKey) -> None:
         """All upstream trials have ended well: get their values, then go."""
@@ -298,7 +310,6 @@ class Engine:
         self._note(
             "finished",
             key,
-            durable=True,
             status=record.status,
             metric=record.metric,
             step=record.step,
@@ -330,7 +341,7 @@ class Engine:
         if record.ended_well or step is None:
             return
         record.status, record.step, record.checkpoint = "paused", step, step
-        self._note("left", key, durable=True, step=step)
+        self._note("left", key, step=step)
         self._in.folder.write_trial(record)
         self._in.observe(Update("ended", key.stage, record))
 
@@ -349,7 +360,7 @@ class Engine:
             self._note("retry", key, error=event.error)
             self._submit(key, restore="checkpoint")
             return
-        self._note("failed", key, durable=True, error=event.error, traceback=event.traceback)
+        self._note("failed", key, error=event.error, traceback=event.traceback)
         self._give_up(key, event.error)
         if self._in.settings.stop_on_failure:
             self._stop()
@@ -432,8 +443,8 @@ class Engine:
             and key.variant in self._stages[key.stage].open
         )
 
-    def _note(self, event: str, key: TrialKey, *, durable: bool = False, **values: Any) -> None:
-        self._in.folder.journal.write(event, durable=durable, stage=key.stage, variant=key.variant, **values)
+    def _note(self, event: str, key: TrialKey, **values: Any) -> None:
+        self._in.folder.journal.write(event, stage=key.stage, variant=key.variant, **values)
 
 
 def counts(stage: str, records: Iterable[TrialRecord]) -> Counter[str]:

@@ -201,6 +201,7 @@ class Experiment:
                 secrets=secrets or {},
                 resources=resources,
                 hidden=tuple(_hidden(self._document.root, secrets or {})),
+                modules=tuple(dict.fromkeys(_modules(self._document.root, registry))),
             )
             devices = total_devices()
             executor = _executor(registry, settings, backend, debug=debug)
@@ -321,6 +322,15 @@ def _hidden(root: nodes.Node, secrets: Mapping[str, Mapping[str, str]]) -> Itera
             yield os.environ.get(found.name, "")
         elif isinstance(found, nodes.Secret):
             yield secrets.get(found.section, {}).get(found.key, "")
+
+
+def _modules(root: nodes.Node, registry: Registry) -> Iterator[str]:
+    """The modules of what the config builds, which workers import before their first trial."""
+    for _, found in walk(root):
+        if isinstance(found, nodes.Build):
+            module = getattr(registry.resolve(found.tag).value, "__module__", None)
+            if module is not None:
+                yield module
 
 
 def _linked_resources(node: nodes.Node, resources: Mapping[str, str]) -> dict[str, str]:

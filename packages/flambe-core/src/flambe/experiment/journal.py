@@ -26,7 +26,10 @@ ENDED: frozenset[Status] = frozenset({"done", "pruned", "stopped"})
 
 @dataclass(slots=True)
 class TrialRecord:
-    """What the journal knows of one trial. `seconds` is time spent in steps; times are since the epoch."""
+    """What the journal knows of one trial. `seconds` is time spent in steps; times are since the epoch.
+
+    `line` is the journal's line that says it finished; `safe` says that its files have been synced since.
+    """
 
     key: TrialKey
     status: Status = "pending"
@@ -43,6 +46,8 @@ class TrialRecord:
     ended: float | None = None
     seconds: float = 0.0
     error: str | None = None
+    line: int = 0
+    safe: bool = False
 
     @property
     def ended_well(self) -> bool:
@@ -50,10 +55,16 @@ class TrialRecord:
 
 
 class Journal:
-    """Appends events to a run folder's journal."""
+    """Appends events to a run folder's journal.
 
-    def __init__(self, storage: Storage) -> None:
+    Attributes:
+        lines: How many lines it has.
+        last_time: When the last event was written, in seconds since the epoch.
+    """
+
+    def __init__(self, storage: Storage, *, lines: int = 0) -> None:
         self._storage = storage
+        self.lines = lines
         self.last_time = 0.0
 
     def write(self, event: str, *, durable: bool = False, **values: Any) -> None:
@@ -61,6 +72,7 @@ class Journal:
         self.last_time = round(time.time(), 3)
         line = encode({"event": event, "time": self.last_time, **values})
         self._storage.append(JOURNAL, line, durable=durable)
+        self.lines += 1
 
     def flush(self) -> None:
         """Hand on what a remote storage may still hold back."""
@@ -92,10 +104,16 @@ def decode(data: bytes, *, name: str = JOURNAL) -> Iterator[dict[str, Any]]:
 def records(events: Iterable[dict[str, Any]]) -> dict[TrialKey, TrialRecord]:
     """What each trial had come to when the journal ends."""
     known: dict[TrialKey, TrialRecord] = {}
-    for event in events:
+    safe = 0
+    for number, event in enumerate(events, 1):
         if "variant" in event:
             key = TrialKey(event["stage"], event["variant"])
             _apply(known.setdefault(key, TrialRecord(key)), event)
+            known[key].line = number
+        elif event["event"] == "safe":
+            safe = event["lines"]
+    for record in known.values():
+        record.safe = record.ended_well and record.line <= safe
     return known
 
 

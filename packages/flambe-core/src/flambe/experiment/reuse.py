@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flambe.experiment.fingerprint import fingerprint, trial_seed
 from flambe.experiment.journal import TrialRecord
@@ -53,6 +53,16 @@ class Reuse:
         self._seen[key] = mark
         return TrialRecord(
             key, fingerprint=mark, seed=seed, upstream=upstream, choices=choice_values(variant)
+        )
+
+    def anew(self, record: TrialRecord) -> TrialRecord:
+        """The record of the same trial when nothing of it can be used."""
+        return replace(
+            TrialRecord(record.key),
+            fingerprint=record.fingerprint,
+            seed=record.seed,
+            upstream=record.upstream,
+            choices=record.choices,
         )
 
     def is_new(self, record: TrialRecord) -> bool:

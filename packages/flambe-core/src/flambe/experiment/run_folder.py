@@ -47,7 +47,9 @@ class RunFolder:
             raise OutputExistsError(
                 f"{self.storage.url} holds results; go on with --resume, or delete them with --force"
             )
-        return records(decode(self.storage.read(JOURNAL), name=self.storage.join(JOURNAL)))
+        events = list(decode(self.storage.read(JOURNAL), name=self.storage.join(JOURNAL)))
+        self.journal = Journal(self.storage, lines=len(events))
+        return records(events)
 
     def write_json(self, path: str, values: Mapping[str, Any]) -> None:
         """A small file for people: whole or not at all."""

@@ -107,7 +107,8 @@ class TrialFolder:
     def write_finished(self, stage: object) -> None:
         """Store the finished object as `flambe.save` does, beside the trial's other files.
 
-        Checkpoints stay until the driver has noted that the trial finished.
+        Checkpoints stay until the driver has noted that the trial finished. A kill loses nothing; the
+        driver syncs the files of many trials at once and notes which are safe from a power cut.
         """
         storage, folder = place_of(self._url, self._registry)
         write_object(
@@ -119,6 +120,7 @@ class TrialFolder:
             outside=self._outside,
             upstream=self._upstream,
             keep=True,
+            durable=False,
         )
 
     def load_finished(self, stage: object) -> None:

@@ -133,6 +133,10 @@ class RemoteStorage:
         if durable or time.monotonic() - segments.flushed_at > FLUSH_SECONDS:
             self._flush(path, segments)
 
+    def sync(self) -> None:
+        """What is at a URL is safe once it is there."""
+        self.flush()
+
     def flush(self) -> None:
         for path, segments in self._appending.items():
             self._flush(path, segments)

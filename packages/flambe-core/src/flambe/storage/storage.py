@@ -76,6 +76,9 @@ class Storage(Protocol):
     def flush(self) -> None:
         """Make every appended line readable by others."""
 
+    def sync(self) -> None:
+        """Make everything that any process wrote here so far survive a power cut."""
+
     def remove(self, path: str) -> None:
         """Remove a file or a folder with all it holds, if it is there."""
 
