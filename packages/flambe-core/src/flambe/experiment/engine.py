@@ -15,6 +15,7 @@ from flambe.experiment.reuse import Reuse
 from flambe.experiment.run_folder import RunFolder, folder_of
 from flambe.experiment.settings import Settings
 from flambe.experiment.stage_run import StageRun, upstream_keys
+from flambe.experiment.syncing import Syncing
 from flambe.logs import MetricSink, Record
 from flambe.trials.protocol import (
     Event,
@@ -188,7 +189,7 @@ class Engine:
         return record
 
     def _is_whole(self, record: TrialRecord) -> bool:
-        """Whether a finished trial's files are all there. Damage is an error where no power cut explains it."""
+        """Whether a finished trial's files are all there; damage that no power cut explains is an error."""
         try:
             self._in.folder.verify(record.key)
         except DamagedSaveError:
