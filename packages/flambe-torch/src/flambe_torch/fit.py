@@ -46,6 +46,7 @@ class Fit:
         start: int,
         progress: Mapping[str, Any],
         callbacks: Sequence[pl.Callback],
+        plugins: Sequence[Any],
         options: Mapping[str, Any],
     ) -> None:
         self._module = module
@@ -54,7 +55,7 @@ class Fit:
         self._kept = _Progress(module, progress)
         self._stepped = SteppedFit(self._run)
         given = dict(options)
-        plugins = given.pop("plugins", None) or []
+        more = given.pop("plugins", None) or []
         _hush()
         with quiet():
             self._trainer = pl.Trainer(
@@ -63,7 +64,7 @@ class Fit:
                 val_check_interval=batches_per_step,
                 num_sanity_val_steps=0,
                 callbacks=[*callbacks, self._stepped],
-                plugins=[*(plugins if isinstance(plugins, list | tuple) else [plugins]), self._kept],
+                plugins=[*(more if isinstance(more, list | tuple) else [more]), *plugins, self._kept],
                 enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
                 **{"profiler": _NoProfiler(), **_PLAIN, **given},
             )

@@ -75,10 +75,13 @@ class Task(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         reduce = self.trainer.strategy.reduce
-        self.log("train/loss", self._train_loss.take(self.device, reduce))
-        self.log("dev/loss", self._dev_loss.take(self.device, reduce))
-        for name, metric in self._metrics.items():
-            self.log(f"dev/{name}", metric.compute())
+        many = self.trainer.world_size > 1
+        results = {
+            "train/loss": self._train_loss.take(self.device, reduce),
+            "dev/loss": self._dev_loss.take(self.device, reduce),
+            **{f"dev/{name}": metric.compute() for name, metric in self._metrics.items()},
+        }
+        self.log_dict(results, sync_dist=many)  # the same in all processes; Lightning wants it said
 
     def configure_gradient_clipping(
         self,

@@ -13,12 +13,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from flambe.component import Component
-from flambe.log import log
+from flambe.logs import log
 from flambe_torch.data import Batch
 from flambe_torch.fit import Fit
 from flambe_torch.metrics import Metric, metric_of, metrics_of
 from flambe_torch.samplers import Sampler
 from flambe_torch.task import Task
+from flambe_torch.team import Place, Team, release, team_size
 
 Weights = dict[str, torch.Tensor]
 
@@ -125,6 +126,8 @@ class Trainer(Component):
         self._best_weights: Weights | None = None
         self._progress: Mapping[str, Any] = {}
         self._fit: Fit | None = None
+        self._team: Team | None = None
+        self._place: Place | None = None
 
     def step(self) -> bool:
         """Train and validate once; returns whether there is more to do."""
@@ -132,6 +135,7 @@ class Trainer(Component):
             return False
         if self._fit is None:
             self._fit = self._start()
+        self._tell("step")
         if self._fit.advance():
             self._take(self._fit)
         if self._fit.ended or self.steps_done >= self.max_steps:
@@ -145,9 +149,25 @@ class Trainer(Component):
     def close(self) -> None:
         """Free what training holds; the next `step` goes on from here."""
         if self._fit is not None:
-            self._progress = self._fit.progress()
+            self._progress = self._progress_now()
+        self.leave()
+
+    def finish(self) -> None:
+        """End training now, as after the last step: the model holds the best weights."""
+        if not self.finished and self.steps_done:
+            self._tell("finish")
+            self._finish()
+
+    def join(self, place: Place) -> None:
+        """Train as one of the processes of a team."""
+        self._place = place
+
+    def leave(self) -> None:
+        """Free what training holds, and forget how far the newest step came."""
+        if self._fit is not None:
             self._fit.close()
             self._fit = None
+        self._dismiss()
 
     def training_loss(self, batch: Batch) -> torch.Tensor:
         """The loss of a batch, 0-d: what is trained on."""
@@ -194,10 +214,23 @@ class Trainer(Component):
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the running fit: a copy goes on from its progress."""
-        return {**self.__dict__, "_progress": self._progress_now(), "_fit": None}
+        return {**self.__dict__, "_progress": self._progress_now(), "_fit": None, "_team": None}
 
     def _progress_now(self) -> Mapping[str, Any]:
-        return self._progress if self._fit is None else self._fit.progress()
+        if self._fit is None:
+            return self._progress
+        self._tell("_progress_now")  # Lightning lets its processes wait for each other here
+        return self._fit.progress()
+
+    def _tell(self, what: str) -> None:
+        if self._team is not None:
+            self._team.tell(what)
+
+    def _dismiss(self) -> None:
+        if self._team is not None:
+            release()
+            self._team.close()
+            self._team = self._place = None
 
     @property
     def _model_is_best(self) -> bool:
@@ -254,6 +287,9 @@ class Trainer(Component):
         else:
             module = Task(self, self._metrics)
         module.train()
+        if self._place is None and team_size(self._options["devices"]) > 1:
+            self._team = Team(self, team_size(self._options["devices"]))
+            self._place = self._team.place
         return Fit(
             module,
             self.train_sampler,
@@ -262,6 +298,7 @@ class Trainer(Component):
             start=batches * self.steps_done,
             progress=self._progress,
             callbacks=self._callbacks,
+            plugins=[] if self._place is None else [self._place],
             options=options,
         )
 
@@ -299,6 +336,7 @@ class Trainer(Component):
         if self._fit is not None:
             self._fit.end()
         self._fit, self._progress, self.finished = None, {}, True
+        self._dismiss()
         if self.best_step != self.steps_done and self._best_weights is not None:
             self.last_weights = _copied(self.model)
             self.model.load_state_dict(self._best_weights)
