@@ -244,3 +244,40 @@ def test_help_imports_no_framework(tmp_path: Path) -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_export_copies_the_best_variant_with_what_it_needs(flambe, config, tmp_path: Path) -> None:
+    import flambe as library
+
+    flambe("run", config)
+    shown = json.loads(flambe("show", "flambe-output/output__walks", "--json").out)
+    best = shown["stages"][1]["variants"][0]
+    said = flambe("export", "flambe-output/output__walks", "walk", "best")
+    assert said.out == f"load it with flambe.load('{tmp_path}/best')\n"
+    flambe("export", "flambe-output/output__walks", "report", "whole")
+    (tmp_path / "flambe-output").rename(tmp_path / "moved")
+    walk = library.load("best")
+    assert abs(walk.goal - walk.place) == pytest.approx(best["metric"])
+    report = library.load(f"whole/report/{best['variant']}")
+    assert report.walk.place == walk.place
+
+
+def test_export_replaces_a_save_if_asked_and_nothing_else(flambe, config, tmp_path: Path) -> None:
+    flambe("run", config)
+    export = ("export", "flambe-output/output__walks", "walk")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.txt").write_text("years of work")
+    refused = flambe(*export, "full", "--force")
+    assert refused.code == 1
+    assert refused.err == f"flambe: {tmp_path}/full holds files that are no save; choose another folder\n"
+    assert flambe(*export, "best").code == 0
+    assert "holds a save; choose another folder, or replace it with --force" in flambe(*export, "best").err
+    assert flambe(*export, "best", "--force").code == 0
+
+
+def test_export_of_what_is_not_there_is_named(flambe, config) -> None:
+    flambe("run", config)
+    run = "flambe-output/output__walks"
+    assert "no variant of a stage 'wlak' has ended" in flambe("export", run, "wlak", "x").err
+    assert "has no ended variant 'none'" in flambe("export", run, "walk", "x", "--variant", "none").err
+    assert "walk/stride=2.0~6944eb/legs cannot be copied" in flambe("export", run, "walk.legs", "x").err

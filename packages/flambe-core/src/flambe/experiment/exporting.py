@@ -10,7 +10,9 @@ from flambe.saving import copy_save
 
 
 def export(run: str, stage: str, destination: str, *, variant: str | None = None, force: bool = False) -> str:
-    """Copies what a variant saved to `destination`; returns the folder it was copied from.
+    """Copies what a variant saved to `destination`; returns the folder to load it from.
+
+    What it needs of other stages is copied with it.
 
     Args:
         run: The run's folder.
@@ -26,9 +28,7 @@ def export(run: str, stage: str, destination: str, *, variant: str | None = None
     found = read_run(run)
     name, *parts = stage.split(".")
     record = _chosen(found, name, variant)
-    source = "/".join([found.folder, name, record.key.variant, *parts])
-    copy_save(source, destination, replace=force)
-    return source
+    return copy_save(found.folder, "/".join([name, record.key.variant, *parts]), destination, replace=force)
 
 
 def _chosen(run: Run, stage: str, variant: str | None) -> TrialRecord:

@@ -57,7 +57,7 @@ def seal_text(files: Mapping[str, Mapping[str, Any]], parts: Mapping[str, str]) 
 
 
 class SealedFolder:
-    """A folder of a save, each file verified when it is read.
+    """A folder of a save, each file verified when it is read. `seal` is the file with the checksums.
 
     Raises:
         SavingError: There is no finished save in the folder.
@@ -67,7 +67,8 @@ class SealedFolder:
     def __init__(self, storage: Storage, folder: str = "", *, seal: str | None = None) -> None:
         self._storage = storage
         self.folder = folder
-        self._sums, self.parts = self._read_seal(seal)
+        self.seal = self._read(seal)
+        self._sums, self.parts = self._parse(self.seal)
 
     @property
     def url(self) -> str:
@@ -134,7 +135,7 @@ class SealedFolder:
         if digest != expected["sha256"]:
             raise DamagedSaveError(f"{self._at(name)} was altered (its checksum does not fit); {_ADVICE}")
 
-    def _read_seal(self, expected: str | None) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    def _read(self, expected: str | None) -> bytes:
         try:
             data = self._storage.read(_join(self.folder, SEAL))
         except MissingFileError as error:
@@ -143,7 +144,7 @@ class SealedFolder:
             raise MissingFileError(f"{self.url} holds no finished save: it has no {SEAL}") from error
         if expected is not None and hashlib.sha256(data).hexdigest() != expected:
             raise DamagedSaveError(f"{self._at(SEAL)} was altered (its checksum does not fit); {_ADVICE}")
-        return self._parse(data)
+        return data
 
     def _parse(self, data: bytes) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
         try:
