@@ -252,6 +252,18 @@ def test_the_model_ends_with_the_best_weights_and_the_last_are_kept() -> None:
     assert not model.training
 
 
+def test_a_training_that_is_finished_early_ends_with_the_best_weights() -> None:
+    model = Waning()
+    trainer = make(model=model, loss_fn=nn.CrossEntropyLoss(), max_steps=9)
+    trainer.finish()
+    assert not trainer.finished, "there is nothing to finish before the first step"
+    trainer.step()
+    best = float(model.weight.detach())
+    trainer.step()
+    trainer.finish()
+    assert (float(model.weight.detach()), trainer.finished, trainer.step()) == (best, True, False)
+
+
 @pytest.mark.parametrize(("lower", "expected"), [(True, 4), (False, 1), (None, 4)])
 def test_the_direction_of_the_metric_decides_what_is_best(lower: bool | None, expected: int) -> None:
     trainer = make(metric_fn=None, max_steps=4, scheduler=None, lower_is_better=lower)

@@ -100,6 +100,7 @@ class _Run:
                 return self._leave()
             if self._channel.stop_requested():
                 status = "stopped"
+                trial.finish()
                 break
         metric = trial.metric()
         trial.save()

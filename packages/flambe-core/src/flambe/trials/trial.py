@@ -111,6 +111,12 @@ class Trial:
         """The values that later stages link to."""
         return {path: follow(self._stage, path) for path in self.task.exports}
 
+    def finish(self) -> None:
+        """Let a stage that is stopped before its time end as it would have, with its best model for one."""
+        finish = getattr(self._stage, "finish", None)
+        if callable(finish):
+            finish()
+
     def close(self) -> None:
         """Let the stage free what it holds (threads, processes, files) before its time."""
         close = getattr(self._stage, "close", None)
