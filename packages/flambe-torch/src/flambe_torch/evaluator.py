@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from flambe.component import Component
-from flambe.log import log
+from flambe.logs import log
 from flambe_torch.data import to_device
 from flambe_torch.metrics import metric_of, metrics_of
 from flambe_torch.samplers import Sampler

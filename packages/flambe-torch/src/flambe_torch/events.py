@@ -30,7 +30,7 @@ def header(time: float) -> bytes:
 
 
 def record(kind: str, name: str, value: Any, *, step: int, time: float) -> bytes:
-    """One logged value as a record; `kind` is that of `flambe.log.Record`, but `scalars`."""
+    """One logged value as a record; `kind` is that of `flambe.logs.Record`, but `scalars`."""
     event = Event(wall_time=time, step=step, summary=Summary(value=[SUMMARIES[kind](name, value)]))
     return _framed(event)
 
