@@ -250,3 +250,36 @@ def test_what_is_logged_is_in_the_trials_metrics(run, tmp_path: Path) -> None:
     ]
     [record] = outcome.records.values()
     assert 10.0 - logged[-1]["value"] == pytest.approx(record.metric)
+
+
+def test_values_of_variants_that_can_no_longer_be_chosen_are_freed_at_once(run, monkeypatch) -> None:
+    """A reduce over many variants holds the linked values of the best so far, not of all."""
+    from flambe.executors.in_process import InProcess
+
+    held = most = 0
+    release = InProcess.release
+
+    def counting_release(self, handle) -> None:
+        nonlocal held
+        held -= 1
+        release(self, handle)
+
+    def observe(update) -> None:
+        nonlocal held, most
+        if update.change == "ended" and update.stage == "walk":
+            held += 1
+            most = max(most, held)
+
+    monkeypatch.setattr(InProcess, "release", counting_release)
+    outcome = run(
+        """
+pipeline:
+  walk: !my.Walk {stride: !g [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], steps: 1}
+  report: !my.Report {walk: !@ walk, place: !@ walk.place}
+reduce: {walk: 2}
+""",
+        observe=observe,
+    )
+    assert outcome.exit_code == 0
+    assert len(outcome.chosen["walk"]) == 2
+    assert most == 3

@@ -323,6 +323,9 @@ class Engine:
         self._in.folder.write_trial(record)
         self._in.observe(Update("ended", key.stage, record))
         self._ended(key)
+        outrun = self._stages[key.stage].outrun(record)
+        if outrun is not None:
+            self._release(TrialKey(key.stage, outrun))
         self._expand()
 
     def _loaded(self, key: TrialKey, handle: Handle) -> None:
@@ -434,7 +437,11 @@ class Engine:
                 return
             if any(self._needs_values(dependant) for dependant in self._dependants.get(key, ())):
                 return
-        self._in.executor.release(self._handles.pop(key))
+        self._release(key)
+
+    def _release(self, key: TrialKey) -> None:
+        if key in self._handles:
+            self._in.executor.release(self._handles.pop(key))
 
     def _needs_values(self, key: TrialKey) -> bool:
         record = self.records[key]

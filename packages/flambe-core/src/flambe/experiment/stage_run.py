@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from flambe.language.links import LinkPath
 from flambe.language.nodes import Node
 from flambe.language.walk import walk
 from flambe.trials.protocol import TrialKey
-from flambe.variants.reduce import Result, best
+from flambe.variants.reduce import Result, best, rank
 from flambe.variants.space import StageSpace
 from flambe.variants.variant import Variant
 
@@ -28,6 +29,7 @@ class StageRun:
         variants: Its variants by id; None until everything that decides them is known.
         open: The variants that have not ended yet.
         chosen: After a `reduce`, the variants that flow on.
+        front: While a `reduce` waits, the best variants so far, best first, at most as many as it keeps.
     """
 
     name: str
@@ -38,6 +40,7 @@ class StageRun:
     variants: dict[str, Variant] | None = None
     open: set[str] = field(default_factory=set)
     chosen: list[Variant] | None = None
+    front: list[tuple[tuple[float, str], str]] = field(default_factory=list)
 
     @property
     def ended(self) -> bool:
@@ -52,6 +55,16 @@ class StageRun:
         """The variants that later stages see."""
         assert self.variants is not None
         return list(self.variants.values()) if self.chosen is None else self.chosen
+
+    def outrun(self, record: TrialRecord) -> str | None:
+        """Takes in a trial that ended well; the id of a variant that can no longer be chosen, if any."""
+        if self.reduce is None or self.variants is None:
+            return None
+        id_ = record.key.variant
+        if record.metric is None:
+            return id_
+        insort(self.front, (rank(_result(self.variants[id_], record)), id_))
+        return self.front.pop()[1] if len(self.front) > self.reduce else None
 
     def choose(self, records: Mapping[str, TrialRecord]) -> None:
         """Settles which variants flow on after a `reduce`.

@@ -31,7 +31,7 @@ def best(results: Iterable[tuple[Variant, float | None, bool, bool]], k: int, *,
         raise ReduceError(_too_few(everything, len(ranked), k, stage))
     if len({result.lower_is_better for result in ranked}) > 1:
         raise ReduceError(f"reduce: the variants of {stage} disagree on whether a lower metric is better")
-    ranked.sort(key=_rank)
+    ranked.sort(key=rank)
     return [result.variant for result in ranked[:k]]
 
 
@@ -39,7 +39,8 @@ def _is_number(metric: float | None) -> bool:
     return metric is not None and not math.isnan(metric)
 
 
-def _rank(result: Result) -> tuple[float, str]:
+def rank(result: Result) -> tuple[float, str]:
+    """Sorts results with a metric, best first; equal metrics by variant id."""
     assert result.metric is not None
     return (result.metric if result.lower_is_better else -result.metric), result.variant.id
 
