@@ -176,7 +176,7 @@ def test_show_of_something_else_is_an_error(flambe, tmp_path: Path) -> None:
 def test_compare_puts_the_better_run_first(flambe, config) -> None:
     flambe("run", config, "save_path=a")
     flambe("run", config, "save_path=b", "walk.goal=100")
-    rows = [line for line in flambe("compare", "b/output__walks", "a/output__walks").out.splitlines()]
+    rows = flambe("compare", "b/output__walks", "a/output__walks").out.splitlines()
     walk = next(i for i, row in enumerate(rows) if row.lstrip().startswith("walk"))
     assert "a/output__walks" in rows[walk]
     assert "b/output__walks" in rows[walk + 1]
