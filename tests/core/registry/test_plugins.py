@@ -142,6 +142,17 @@ def test_tag_whose_module_needs_something_says_what_to_install(make_plugin, make
     )
 
 
+def test_nobody_is_told_to_install_a_package_that_is_there(make_plugin, make_module):
+    make_module("weather", "import json.of_the_future\n")
+    plugin = make_plugin("wet", components=lambda register: register.tag("Rain", "weather:Rain"))
+    with pytest.raises(PluginError) as caught:
+        Registry.load(entry_points=False, plugins=[plugin]).resolve("Rain")
+    assert str(caught.value) == (
+        "'Rain' of wet needs module 'weather', which cannot be imported: "
+        "ModuleNotFoundError: No module named 'json.of_the_future'"
+    )
+
+
 def test_tag_whose_target_does_not_exist_is_the_plugins_fault(make_plugin, make_module):
     make_module("weather", "rain = 3\n")
 

@@ -16,6 +16,7 @@ import pluggy
 from flambe.errors import PluginError
 from flambe.registry import hookspecs
 from flambe.registry.installed import EntryPoint, find_entry_points
+from flambe.registry.sources import is_installed
 from flambe.registry.targets import Provider
 
 CORE = "flambe.plugin"
@@ -131,7 +132,7 @@ def import_failure(module: str, error: BaseException) -> str:
     """Why importing `module` failed and what to do, to follow its name."""
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     top = (missing or "").partition(".")[0]
-    if not top or top == module.partition(".")[0]:
+    if not top or top == module.partition(".")[0] or is_installed(top):
         return f"which cannot be imported: {describe_error(error)}"
     return f"which needs module {missing!r}: `pip install {_DISTRIBUTIONS.get(top, top)}`"
 
