@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flambe.errors import ConfigError, OutputExistsError
+from flambe.errors import ConfigError, OutputExistsError, RunError
 from flambe.experiment.experiment import Outcome
 
 WALKS = """
@@ -283,3 +283,14 @@ reduce: {walk: 2}
     assert outcome.exit_code == 0
     assert len(outcome.chosen["walk"]) == 2
     assert most == 3
+
+
+def test_more_variants_than_a_run_can_hold_are_refused_at_once(run, tmp_path: Path) -> None:
+    options = "".join(f", o{i}: !g [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]" for i in range(9))
+    with pytest.raises(RunError) as raised:
+        run(f"pipeline: {{wide: {{a: 1{options}}}}}")
+    assert str(raised.value) == (
+        "stage wide has 1,000,000,000 variants, and a run holds at most 1,000,000: "
+        "try fewer options, or draw from distributions with num_samples"
+    )
+    assert not (tmp_path / "out").exists()

@@ -117,3 +117,19 @@ class Length(Component):
 
     def metric(self) -> float:
         return self.length
+
+
+class Heavy(Component):
+    """Keeps much state."""
+
+    def __init__(self, kilobytes: int) -> None:
+        self.kilobytes = kilobytes
+
+    def step(self) -> bool:
+        return False
+
+    def custom_state(self) -> dict[str, str]:
+        return {"text": "x" * 1024 * self.kilobytes}
+
+    def load_custom_state(self, state: Mapping[str, Any]) -> None:
+        assert len(state["text"]) == 1024 * self.kilobytes
