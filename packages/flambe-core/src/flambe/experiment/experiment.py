@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from flambe.check import check
-from flambe.errors import ConfigError
+from flambe.errors import ConfigError, RunError
 from flambe.executors.protocol import Executor
 from flambe.experiment.engine import Engine, Ingredients, Update
 from flambe.experiment.fingerprint import versions_of
 from flambe.experiment.interrupt import interruptible
 from flambe.experiment.journal import JOURNAL, TrialRecord
 from flambe.experiment.machine import describe_run, total_devices
-from flambe.experiment.plan import Plan, Statuses
+from flambe.experiment.plan import LIMIT, Plan, Statuses
 from flambe.experiment.reading import read_run
 from flambe.experiment.reuse import Reuse, foresee
 from flambe.experiment.run_folder import CONFIG, RUN, RunFolder
@@ -142,15 +142,7 @@ class Experiment:
             stages = stage_runs(settings.pipeline, stage_spaces(settings), settings.reduce)
             statuses = foresee(stages, reuse_of(settings, read_run(storage.url).records, registry, resources))
             winners = {name: [v.id for v in stage.chosen] for name, stage in stages.items() if stage.chosen}
-        plan = Plan.of(
-            settings.pipeline,
-            seed=settings.seed,
-            num_samples=settings.num_samples,
-            reduce=settings.reduce,
-            search=settings.search,
-            winners=winners,
-        )
-        return plan, statuses
+        return _plan(settings, winners), statuses
 
     def run(
         self,
@@ -184,6 +176,7 @@ class Experiment:
         """
         registry = prepare(self._document, install=install, secrets=secrets, progress=progress)
         settings = self.settings
+        _refuse_too_many(settings)
         spaces = stage_spaces(settings)
         stages = stage_runs(settings.pipeline, spaces, settings.reduce)
         storage = open_storage(settings.save_path, registry.storage).within(f"output__{settings.name}")
@@ -276,6 +269,27 @@ def stage_spaces(settings: Settings) -> dict[str, StageSpace]:
             name, node, stages=tuple(made), seed=settings.seed, num_samples=settings.samples_of(name)
         )
     return made
+
+
+def _plan(settings: Settings, winners: Mapping[str, Sequence[str]]) -> Plan:
+    return Plan.of(
+        settings.pipeline,
+        seed=settings.seed,
+        num_samples=settings.num_samples,
+        reduce=settings.reduce,
+        search=settings.search,
+        winners=winners,
+    )
+
+
+def _refuse_too_many(settings: Settings) -> None:
+    """A run keeps a record of each trial: more than can be listed cannot be run either."""
+    for stage in _plan(settings, {}).stages.values():
+        if stage.many:
+            raise RunError(
+                f"stage {stage.name} has {stage.count} variants, and a run holds at most {LIMIT:,}: "
+                "try fewer options, or draw from distributions with num_samples"
+            )
 
 
 def reuse_of(
