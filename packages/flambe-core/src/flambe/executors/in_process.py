@@ -13,7 +13,16 @@ from flambe.errors import HandOverError
 from flambe.executors.devices import Devices
 from flambe.executors.handover import Bundle, HandOver
 from flambe.executors.protocol import Deliver
-from flambe.executors.workshop import Equip, Prepare, TrialChannel, Workshop, equip, prepared, run_trial
+from flambe.executors.workshop import (
+    Equip,
+    Prepare,
+    TrialChannel,
+    Workshop,
+    equip,
+    prepared,
+    refuse_during_import,
+    run_trial,
+)
 from flambe.language.links import LinkPath
 from flambe.trials.protocol import Event, Failed, Finished, Handle, Left, Setting, TrialKey, TrialTask
 
@@ -43,6 +52,7 @@ class InProcess:
 
     def start(self, setting: Setting, devices: Mapping[str, float], *, at_once: int | None = None) -> None:
         del at_once  # always one
+        refuse_during_import()
         self._setting = setting
         self._devices = Devices(devices)
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from flambe.executors.processes import Child, can_fork, fork, kill_group, start_fresh
 from flambe.executors.segment import Descriptor
 from flambe.executors.wire import Wire
-from flambe.executors.workshop import Equip, Prepare, main_script
+from flambe.executors.workshop import Equip, Prepare, main_script, refuse_during_import
 from flambe.executors.zygote import Launch, Quit, Reap, Zygote
 from flambe.trials.protocol import Setting
 
@@ -37,7 +37,12 @@ class Launcher(Protocol):
 
 
 def launcher(setting: Setting, equip: Equip) -> Launcher:
-    """What starts workers quickest, and safely, on this system and in the present state of this process."""
+    """What starts workers quickest, and safely, on this system and in the present state of this process.
+
+    Raises:
+        RunError: this process only imports the script of another.
+    """
+    refuse_during_import()
     if sys.platform != "linux":
         return Spawner(Prepare(setting, equip, main_script(setting)))
     if can_fork():

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 _BOOT = (
     "import ast, sys; sys.path[:] = ast.literal_eval(sys.argv[3])\n"
@@ -69,9 +69,14 @@ def fork(life: Callable[[], None]) -> Forked:
     """Fork a process that lives `life` and nothing of what this one would do next."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # no handler of ours runs in the child
     pid = os.fork()
-    if pid:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        return Forked(pid)
+    if not pid:
+        live(life)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return Forked(pid)
+
+
+def live(life: Callable[[], None]) -> NoReturn:
+    """Live `life` and end, whatever threads and exit handlers there are."""
     code = 1
     try:
         leave_session()
@@ -130,7 +135,6 @@ def start_fresh(
 
 def fresh_start() -> tuple[socket.socket, Any]:
     """In a fresh interpreter: the end of the wire to its parent, with whom it will die, and the message."""
-    leave_session()
     if sys.platform == "win32":
         end = socket.fromshare(base64.b64decode(sys.stdin.buffer.readline()))
     else:

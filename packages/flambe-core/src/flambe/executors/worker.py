@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO, cast
 
 from flambe.executors.handover import Bundle, HandOver
-from flambe.executors.processes import fresh_start
+from flambe.executors.processes import fresh_start, live
 from flambe.executors.segment import Descriptor
 from flambe.executors.wire import Wire
 from flambe.executors.workshop import TrialChannel, Workshop, prepared, run_trial
@@ -204,8 +204,11 @@ class _Channel(TrialChannel):
 
 def main() -> None:
     """The life of a worker in a fresh interpreter."""
-    end, order = fresh_start()
-    console = Console(Descriptor(os.dup(1)) if sys.platform != "win32" else None)
-    with suppress(EOFError, OSError):  # the driver is gone
-        Worker(Wire(end), console, prepared(order)).serve()
-    os._exit(0)
+
+    def life() -> None:
+        end, order = fresh_start()
+        console = Console(Descriptor(os.dup(1)) if sys.platform != "win32" else None)
+        with suppress(EOFError, OSError):  # the driver is gone
+            Worker(Wire(end), console, prepared(order)).serve()
+
+    live(life)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+from flambe.errors import RunError
 from flambe.executors.handover import HandOver, Reducer
 from flambe.language.links import LinkPath
 from flambe.trials.protocol import Channel, Event, Failed, Finished, Handle, Left, Runner, Setting, TrialTask
@@ -37,8 +39,16 @@ class Prepare:
 
 def prepared(order: Prepare) -> Workshop:
     """Import what trials need. What cannot be imported is reported by the trials that need it."""
-    if order.main is not None:
-        _import_main(order.main)
+    try:
+        if order.main is not None:
+            _import_main(order.main)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # it is the user's script
+        told = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
+        reason = (
+            f"a worker process cannot import your script: {told}; what the script does, beside defining "
+            "classes and functions, belongs under `if __name__ == '__main__':`"
+        )
+        return Workshop(_Refusal(RunError(reason)))
     for module in order.setting.modules:
         with suppress(Exception, SystemExit):
             importlib.import_module(module)
@@ -48,12 +58,19 @@ def prepared(order: Prepare) -> Workshop:
         return Workshop(_Refusal(error))
 
 
-def main_script(setting: Setting) -> Mapping[str, Any] | None:
-    """How a fresh process finds the script that this one runs, if trials need classes that it defines.
+def refuse_during_import() -> None:
+    """Refuse to run an experiment where a worker process only imports the script that runs it.
 
     Raises:
-        RuntimeError: the script is being imported for just that, and would start its experiment again.
+        RunError: this is such a place.
     """
+    module = sys.modules.get("multiprocessing.process")
+    if module is not None and getattr(module.current_process(), "_inheriting", False):
+        raise RunError("it runs an experiment when it is imported")
+
+
+def main_script(setting: Setting) -> Mapping[str, Any] | None:
+    """How a fresh process finds the script that this one runs, if trials need classes that it defines."""
     if "__main__" not in setting.modules:
         return None
     from multiprocessing import spawn
@@ -130,7 +147,7 @@ def _import_main(main: Mapping[str, Any]) -> None:
     from multiprocessing import process, spawn
 
     current: Any = process.current_process()
-    current._inheriting = True  # `main_script` then refuses, so that an unguarded script does not run twice
+    current._inheriting = True  # as in multiprocessing; `refuse_during_import` looks for it
     try:
         spawn.prepare(dict(main))
     finally:

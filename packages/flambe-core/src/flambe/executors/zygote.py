@@ -21,6 +21,7 @@ from flambe.executors.processes import (
     fork,
     fresh_start,
     kill_group,
+    live,
     parent_pid,
     start_fresh,
 )
@@ -121,6 +122,9 @@ class Zygote:
 
 def main() -> None:
     """The life of a zygote in a fresh interpreter."""
-    end, order = fresh_start()
-    Zygote(Wire(end), parent_pid()).serve(order)
-    os._exit(0)
+
+    def life() -> None:
+        end, order = fresh_start()
+        Zygote(Wire(end), parent_pid()).serve(order)
+
+    live(life)
