@@ -134,6 +134,8 @@ def _apply(record: TrialRecord, event: dict[str, Any]) -> None:
             record.seconds += event["seconds"]
             if event["checkpoint"]:
                 record.checkpoint = record.step
+        case "resumed":
+            record.status, record.step = "running", event["step"]
         case "left":
             record.status = "paused"
             record.checkpoint = event["step"]

@@ -23,6 +23,21 @@ Handle: TypeAlias = Any
 
 
 @dataclass(frozen=True)
+class StageBrief:
+    """What the config says of a stage for the executor that schedules its trials or searches for them.
+
+    Attributes:
+        scheduler: What stops or pauses the stage's trials early; to be built by the executor.
+        search: What suggests the stage's variants; to be built by the executor.
+        max_steps: The most steps that a trial of the stage takes, where its arguments tell.
+    """
+
+    scheduler: Node | None = None
+    search: Node | None = None
+    max_steps: int | None = None
+
+
+@dataclass(frozen=True)
 class Setting:
     """What all trials of a run share; sent once to every worker.
 
@@ -30,6 +45,7 @@ class Setting:
         header: The header's modules by alias.
         hidden: Texts that must not be written anywhere: what `!env` and `!secret` stand for.
         modules: What to import before the first trial.
+        stages: The stages that have a scheduler or a search.
     """
 
     name: str
@@ -40,6 +56,7 @@ class Setting:
     resources: Mapping[str, str] = field(default_factory=dict)
     hidden: Sequence[str] = field(default=(), repr=False)
     modules: Sequence[str] = ()
+    stages: Mapping[str, StageBrief] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,7 @@ class TrialTask:
             `finished` loads the finished object only to hand over its exports.
         upstream: For each upstream stage, the id of the variant that `imports` comes from.
         attempt: 0 for the first try.
+        siblings: How many trials of the stage there are to be run, this one included.
     """
 
     key: TrialKey
@@ -72,6 +90,7 @@ class TrialTask:
     upstream: Mapping[str, str] = field(default_factory=dict)
     restore: Literal["fresh", "checkpoint", "finished"] = "fresh"
     attempt: int = 0
+    siblings: int = 1
 
 
 @dataclass(frozen=True)
@@ -100,6 +119,7 @@ class Stepped:
     metric: float | None
     checkpoint: bool
     seconds: float
+    lower_is_better: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +146,14 @@ class Left:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """A scheduler lets the trial wait after `step` steps, with a checkpoint; `Started` tells that it goes on."""
+
+    key: TrialKey
+    step: int
+
+
+@dataclass(frozen=True)
 class Failed:
     """The trial raised, or its worker died (`lost`). `error` is one line, `traceback` the whole story."""
 
@@ -135,7 +163,7 @@ class Failed:
     lost: bool = False
 
 
-Event: TypeAlias = Started | Logged | Stepped | Finished | Left | Failed
+Event: TypeAlias = Started | Logged | Stepped | Paused | Finished | Left | Failed
 
 
 class Channel(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
@@ -45,7 +45,15 @@ class TrialRunner:
 
     def __call__(self, task: TrialTask, channel: Channel) -> None:
         """Run `task` to its end. What goes wrong is reported as `Failed`, never raised."""
-        _Run(task, self._setting, self._registry, channel).run()
+        for _ in self.steps(task, channel):
+            pass
+
+    def steps(self, task: TrialTask, channel: Channel) -> Iterator[None]:
+        """Runs `task`, and pauses where it is built and after each step, before it looks at the requests.
+
+        For an executor that decides between steps; it goes on in the same thread.
+        """
+        return _Run(task, self._setting, self._registry, channel).run()
 
 
 class _Run:
@@ -63,11 +71,11 @@ class _Run:
         self._stored_at = time.monotonic()
         self._stored_in = 0.0
 
-    def run(self) -> None:
+    def run(self) -> Iterator[None]:
         token = CURRENT.set(self._recorder)
         try:
             with captured(self._lines):
-                ending = self._live()
+                ending = yield from self._live()
             self._hand_on()
             self._channel.emit(ending)
         except Exception as error:  # noqa: BLE001 - the border to user code: whatever it raised belongs to this trial
@@ -85,7 +93,7 @@ class _Run:
             self._log.flush()
         self._channel.emit(Failed(self._task.key, error, story))
 
-    def _live(self) -> Event:
+    def _live(self) -> Generator[None, None, Event]:
         trial, task = self._trial, self._task
         step = trial.start()
         if task.restore != "finished":
@@ -95,12 +103,15 @@ class _Run:
             return Finished(task.key, step, None, trial.lower_is_better, self._share())
         self._stored_at = time.monotonic()
         status: Literal["done", "stopped"] = "done"
-        while self._step():
+        while True:
+            yield
             if self._channel.interrupt_requested():
                 return self._leave()
             if self._channel.stop_requested():
                 status = "stopped"
                 trial.finish()
+                break
+            if not self._step():
                 break
         metric = trial.metric()
         trial.save()
@@ -122,7 +133,14 @@ class _Run:
         self._hand_on()
         stored = more and self._store_if_due()
         self._channel.emit(
-            Stepped(self._task.key, self._trial.step_count, self._trial.metric(), stored, seconds)
+            Stepped(
+                self._task.key,
+                self._trial.step_count,
+                self._trial.metric(),
+                stored,
+                seconds,
+                self._trial.lower_is_better,
+            )
         )
         return more
 
