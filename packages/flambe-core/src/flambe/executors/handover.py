@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
@@ -64,11 +65,34 @@ class Bundle:
             segment.close()
 
 
-class HandOver:
-    """Packs and unpacks linked values in one process, for one trial after the other.
+class Contents(NamedTuple):
+    """Linked values, taken apart.
 
-    A buffer that came out of one bundle and goes into the next one unchanged is not stored twice: the
-    next bundle refers to the same memory.
+    Attributes:
+        plain: Numbers, strings and None, as they are.
+        packed: The paths of all other values.
+        pickled: One pickle of these values, in this order; empty if there are none.
+        buffers: What is large in them and lies beside the pickle.
+    """
+
+    plain: Mapping[LinkPath, Plain]
+    packed: tuple[LinkPath, ...]
+    pickled: bytes
+    buffers: list[memoryview]
+
+
+class Packed(Protocol):
+    """Linked values on their way: a `Bundle`, or what another executor carries them in."""
+
+    @property
+    def plain(self) -> Mapping[LinkPath, Plain]: ...
+
+    @property
+    def packed(self) -> tuple[LinkPath, ...]: ...
+
+
+class Packing(ABC):
+    """Packs and unpacks linked values; how they travel is left to who inherits it.
 
     Args:
         reducers: Gives the codecs for what pickle alone would not hand over well, such as tensors.
@@ -76,56 +100,112 @@ class HandOver:
 
     def __init__(self, reducers: Callable[[], Iterable[Reducer]] = tuple) -> None:
         self._reducers = reducers
-        self._mapped: list[_Mapped] = []
 
-    def pack(self, values: Mapping[LinkPath, Any]) -> Bundle:
-        """A bundle of `values`.
+    @abstractmethod
+    def pack(self, values: Mapping[LinkPath, Any]) -> Packed:
+        """`values`, ready to travel.
 
         Raises:
             HandOverError: a value cannot be pickled, or there is no memory left.
         """
+
+    @abstractmethod
+    def unpickled(self, packed: Any) -> dict[LinkPath, Any]:
+        """The values in what `pack` returned that are not plain.
+
+        Raises:
+            HandOverError: they cannot be made here.
+        """
+
+    def unpack(self, packed: Packed) -> Mapping[LinkPath, Any]:
+        """The values in what `pack` returned; the pickled ones are made when one is first asked for."""
+        return _Unpacked(self, packed)
+
+    def contents(self, values: Mapping[LinkPath, Any]) -> Contents:
+        """`values`, taken apart.
+
+        Raises:
+            HandOverError: a value cannot be pickled.
+        """
         plain = {path: value for path, value in values.items() if _is_plain(value)}
         rest = {path: value for path, value in values.items() if path not in plain}
         if not rest:
-            return Bundle(plain)
+            return Contents(plain, (), b"", [])
         try:
             pickled, buffers = _pickle(list(rest.values()), tuple(self._reducers()))
         except Exception as error:  # pickling runs methods of user classes, which may raise anything
             raise self._explained(rest, error) from error
+        return Contents(plain, tuple(rest), pickled, buffers)
+
+    def _explained(self, values: Mapping[LinkPath, Any], error: Exception) -> HandOverError:
+        for path, value in values.items():
+            attempt = _Pickler(io.BytesIO(), tuple(self._reducers()))
+            try:
+                attempt.dump(value)
+            except Exception as found:  # noqa: BLE001  # as in `contents`
+                return HandOverError(_not_picklable(path, attempt.last, found))
+        return HandOverError(
+            f"the linked values of stage {_stage(values)!r} cannot be handed over: "
+            f"{type(error).__name__}: {error}"
+        )
+
+
+def unpickled(
+    packed: tuple[LinkPath, ...], pickled: bytes | memoryview, buffers: Iterable[memoryview]
+) -> dict[LinkPath, Any]:
+    """What `contents` pickled, from read-only buffers.
+
+    Raises:
+        HandOverError: it cannot be made here.
+    """
+    if not packed:
+        return {}
+    try:
+        values = pickle.loads(pickled, buffers=buffers)  # noqa: S301  # made by a process of this run
+    except Exception as error:  # unpickling runs methods of user classes, which may raise anything
+        raise HandOverError(
+            f"the linked values of stage {_stage(packed)!r} cannot be taken over: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return dict(zip(packed, values, strict=True))
+
+
+class HandOver(Packing):
+    """Hands values over in shared memory, in one process, for one trial after the other.
+
+    A buffer that came out of one bundle and goes into the next one unchanged is not stored twice: the
+    next bundle refers to the same memory.
+    """
+
+    def __init__(self, reducers: Callable[[], Iterable[Reducer]] = tuple) -> None:
+        super().__init__(reducers)
+        self._mapped: list[_Mapped] = []
+
+    def pack(self, values: Mapping[LinkPath, Any]) -> Bundle:
+        plain, packed, pickled, buffers = self.contents(values)
         try:
-            return self._stored(plain, tuple(rest), pickled, buffers)
+            return self._stored(plain, packed, pickled, buffers)
         except OSError as error:
             size = len(pickled) + sum(buffer.nbytes for buffer in buffers)
             raise HandOverError(
-                f"the linked values of stage {_stage(rest)!r} need {size / 1e6:.1f} MB of shared memory, "
+                f"the linked values of stage {_stage(packed)!r} need {size / 1e6:.1f} MB of shared memory, "
                 f"which cannot be had: {error}"
             ) from error
-
-    def unpack(self, bundle: Bundle) -> Mapping[LinkPath, Any]:
-        """The bundle's values; the pickled ones are made when one of them is first asked for."""
-        return _Unpacked(self, bundle)
 
     def forget(self) -> None:
         """The trial has ended: what was unpacked for it is not looked for any more."""
         self._mapped.clear()
 
-    def unpickled(self, bundle: Bundle) -> dict[LinkPath, Any]:
-        """The values of a bundle that are not plain.
-
-        Raises:
-            HandOverError: they cannot be made here, or the bundle was closed.
-        """
+    def unpickled(self, packed: Bundle) -> dict[LinkPath, Any]:
         try:
-            views = [memoryview(self._map(segment)).toreadonly() for segment in bundle.segments]
-            buffers = [_piece(views, place) for place in bundle.buffers]
-            pickled = bundle.pickled if isinstance(bundle.pickled, bytes) else _piece(views, bundle.pickled)
-            values = pickle.loads(pickled, buffers=buffers)  # noqa: S301  # made by a process of this run
-        except Exception as error:  # unpickling runs methods of user classes, which may raise anything
+            views = [memoryview(self._map(segment)).toreadonly() for segment in packed.segments]
+        except (ValueError, OSError) as error:
             raise HandOverError(
-                f"the linked values of stage {_stage(bundle.packed)!r} cannot be taken over: "
+                f"the linked values of stage {_stage(packed.packed)!r} cannot be taken over: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        return dict(zip(bundle.packed, values, strict=True))
+        pickled = packed.pickled if isinstance(packed.pickled, bytes) else _piece(views, packed.pickled)
+        return unpickled(packed.packed, pickled, [_piece(views, place) for place in packed.buffers])
 
     def _map(self, segment: Segment) -> Any:
         mapping = segment.map()
@@ -177,18 +257,6 @@ class HandOver:
                 return Piece(len(segments) - 1, offset, buffer.nbytes)
         return None
 
-    def _explained(self, values: Mapping[LinkPath, Any], error: Exception) -> HandOverError:
-        for path, value in values.items():
-            attempt = _Pickler(io.BytesIO(), tuple(self._reducers()))
-            try:
-                attempt.dump(value)
-            except Exception as found:  # noqa: BLE001  # as in `pack`
-                return HandOverError(_not_picklable(path, attempt.last, found))
-        return HandOverError(
-            f"the linked values of stage {_stage(values)!r} cannot be handed over: "
-            f"{type(error).__name__}: {error}"
-        )
-
 
 class _Mapped(NamedTuple):
     address: int
@@ -198,7 +266,7 @@ class _Mapped(NamedTuple):
 class _Unpacked(Mapping[LinkPath, Any]):
     """The values of a bundle, unpickled when needed."""
 
-    def __init__(self, hand_over: HandOver, bundle: Bundle) -> None:
+    def __init__(self, hand_over: Packing, bundle: Packed) -> None:
         self._hand_over = hand_over
         self._bundle = bundle
         self._values: dict[LinkPath, Any] | None = None

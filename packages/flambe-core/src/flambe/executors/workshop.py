@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from flambe.errors import RunError
-from flambe.executors.handover import HandOver, Reducer
+from flambe.executors.handover import Packing, Reducer
 from flambe.language.links import LinkPath
 from flambe.trials.protocol import Channel, Event, Failed, Finished, Handle, Left, Runner, Setting, TrialTask
 
@@ -102,7 +102,7 @@ class _Refusal:
 class TrialChannel(ABC):
     """The channel of one trial; knows whether the trial has ended."""
 
-    def __init__(self, task: TrialTask, hand_over: HandOver) -> None:
+    def __init__(self, task: TrialTask, hand_over: Packing) -> None:
         self.key = task.key
         self.ended = False
         self._hand_over = hand_over
