@@ -7,7 +7,8 @@ import pytest
 
 import flambe
 from flambe.check import check
-from flambe.experiment.experiment import Experiment, Outcome
+from flambe.experiment.experiment import Experiment
+from flambe.experiment.session import Outcome
 from flambe.language.overrides import apply_overrides
 from flambe.language.read import Document, read_file
 from flambe.registry.registry import Registry

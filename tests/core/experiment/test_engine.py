@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flambe.errors import ConfigError, OutputExistsError, RunError
-from flambe.experiment.experiment import Outcome
+from flambe.experiment.session import Outcome
 
 WALKS = """
 pipeline:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flambe.errors import DamagedSaveError, JournalError, OutputLockedError, RunError, SavingError
-from flambe.experiment.experiment import Outcome
+from flambe.experiment.session import Outcome
 from flambe.storage.storage import open_storage
 
 PIPELINE = """
@@ -216,3 +216,43 @@ def test_what_a_power_cut_may_have_taken_runs_again(run, config, tmp_path: Path)
     assert table(again) == table(first)
     assert {key.variant for key in again.records if key not in again.reused} == {best}
     assert state.read_bytes() != b""
+
+
+CHAIN = """
+pipeline:
+  a: !my.Walk {{steps: 2}}
+  b: !my.Report {{walk: !@ a, place: !@ a.place}}
+  c: {{walk: !@ b.walk, n: !g {n}}}
+  d: {{walk: !@ a, c: !@ c.n}}
+"""
+
+
+@pytest.mark.parametrize("backend", ["in-process", "pool"])
+def test_values_of_a_chain_of_finished_stages_are_brought_back(run, backend: str) -> None:
+    """What a new variant links to is loaded, and so is what that was built from."""
+    assert run(CHAIN.format(n="[1]")).exit_code == 0
+    again = run(CHAIN.format(n="[1, 2]"), resume=True, backend=backend)
+    assert again.exit_code == 0
+    new = sorted((key.stage, key.variant.split("~")[0]) for key in again.records if key not in again.reused)
+    assert new == [("c", "n=2"), ("d", "n=2")]
+
+
+def test_a_finished_stage_that_cannot_be_loaded_stops_only_what_links_to_it(run, tmp_path: Path) -> None:
+    text = """
+pipeline:
+  data: !my.Once {{mark: {mark}}}
+  use: {{data: !@ data.value, n: !g {n}}}
+  apart: {{n: !g {n}}}
+"""
+    assert run(text.format(mark=tmp_path / "mark", n="[1]")).exit_code == 0
+    again = run(text.format(mark=tmp_path / "mark", n="[1, 2]"), resume=True)
+    assert again.exit_code == 1
+    assert again.problems == ("data/default could not be loaded: RuntimeError: only once",)
+    statuses = {(key.stage, key.variant.split("~")[0]): r.status for key, r in again.records.items()}
+    assert statuses == {
+        ("data", "default"): "done",
+        ("use", "n=1"): "done",
+        ("use", "n=2"): "failed",
+        ("apart", "n=1"): "done",
+        ("apart", "n=2"): "done",
+    }

@@ -3,7 +3,7 @@
 import pytest
 
 from flambe.errors import RunError
-from flambe.experiment.experiment import stage_spaces
+from flambe.experiment.preparing import stage_spaces
 from flambe.experiment.settings import settings_from
 from flambe.experiment.share import devices_of, threads_of
 from flambe.language.read import read_text

@@ -13,7 +13,8 @@ from flambe.logs import log, log_histogram, log_hparams, log_image, log_pr_curve
 if TYPE_CHECKING:
     from flambe.component import Component, alias
     from flambe.errors import ConfigError, FlambeError
-    from flambe.experiment.experiment import Experiment, Outcome
+    from flambe.experiment.experiment import Experiment
+    from flambe.experiment.session import Outcome
     from flambe.language.python import (
         call,
         choice,
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "flambe.component": ["Component", "alias"],
     "flambe.errors": ["ConfigError", "FlambeError"],
-    "flambe.experiment.experiment": ["Experiment", "Outcome"],
+    "flambe.experiment.experiment": ["Experiment"],
+    "flambe.experiment.session": ["Outcome"],
     "flambe.language.python": [
         "call",
         "choice",

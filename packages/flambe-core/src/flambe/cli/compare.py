@@ -9,21 +9,15 @@ import click
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 def command(*, runs: tuple[str, ...]) -> int:
     """Compare runs: for each stage, the best variant of each run and its metric."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     from flambe.cli.table import number
+    from flambe.cli.terminal import console, plain_table
     from flambe.experiment.ranking import best_first
     from flambe.experiment.reading import read_run
 
     found = {run: read_run(run) for run in runs}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("stage", "run", "best variant"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("metric", "variants"):
-        table.add_column(heading, justify="right")
+    table = plain_table("stage", "run", "best variant", right=("metric", "variants"))
     for stage in dict.fromkeys(stage for run in found.values() for stage in run.stages):
         having = [(name, min(run.of(stage), key=best_first, default=None)) for name, run in found.items()]
         ranked = sorted(
@@ -37,5 +31,5 @@ def command(*, runs: tuple[str, ...]) -> int:
                 number(best.metric),
                 str(len(found[name].of(stage))),
             )
-    Console(highlight=False).print(table)
+    console().print(table)
     return 0

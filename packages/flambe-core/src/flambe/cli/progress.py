@@ -136,13 +136,10 @@ class LiveTable:
             self._live.stop()
 
     def _table(self) -> Table:
-        from rich import box
-        from rich.table import Table
+        from flambe.cli.terminal import plain_table
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("stage")
-        for heading in ("variants", "done", "running", "pruned", "failed", "best metric", "left"):
-            table.add_column(heading, justify="right")
+        counted = ("variants", "done", "running", "pruned", "failed", "best metric", "left")
+        table = plain_table("stage", right=counted)
         for name, stage in self._stages.items():
             counts, best, left = stage.counts(), stage.best(), stage.seconds_left()
             done = counts["done"] + counts["stopped"]

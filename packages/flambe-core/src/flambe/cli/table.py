@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
-from flambe.experiment.experiment import Outcome
 from flambe.experiment.journal import TrialRecord
 from flambe.experiment.ranking import best_first
+from flambe.experiment.session import Outcome
 
 MOST_ROWS = 20
 
@@ -36,16 +36,11 @@ def print_stages(
     most: int | None = MOST_ROWS,
 ) -> None:
     """One table of all stages' variants, best first, those that flowed on after a `reduce` marked."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("stage", "variant", "status"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("metric", "steps", "time"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    from flambe.cli.terminal import console, plain_table
+
+    table = plain_table("stage", "variant", "status", right=("metric", "steps", "time"))
     by_stage: dict[str, list[TrialRecord]] = {stage: [] for stage in stages}
     for record in records:
         by_stage.setdefault(record.key.stage, []).append(record)
@@ -63,7 +58,7 @@ def print_stages(
             )
         if most is not None and len(ranked) > most:
             table.add_row("", f"… {len(ranked) - most} more; see `flambe show --all`", "", "", "", "")
-    Console(highlight=False).print(table)
+    console().print(table)
     if any((chosen or {}).values()):
         click.echo("* flows on after `reduce`")
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from flambe.errors import DamagedSaveError, ReduceError
 from flambe.executors.protocol import Executor
 from flambe.experiment.journal import TrialRecord
+from flambe.experiment.linked_values import LinkedValues
 from flambe.experiment.reuse import Reuse
 from flambe.experiment.run_folder import RunFolder, folder_of
 from flambe.experiment.settings import Settings
+from flambe.experiment.showing import Showing
 from flambe.experiment.stage_run import StageRun, upstream_keys
 from flambe.experiment.syncing import Syncing
-from flambe.logs import MetricSink, Record
+from flambe.logs import MetricSink
 from flambe.trials.protocol import (
     Event,
     Failed,
@@ -24,13 +25,13 @@ from flambe.trials.protocol import (
     Handle,
     Left,
     Logged,
-    Setting,
+    Paused,
     Started,
     Stepped,
     TrialKey,
     TrialTask,
 )
-from flambe.variants.variant import Variant, choice_values
+from flambe.variants.variant import Variant
 
 _TICK_S = 0.2
 
@@ -54,7 +55,6 @@ class Ingredients:
     settings: Settings
     stages: Mapping[str, StageRun]
     executor: Executor
-    setting: Setting
     folder: RunFolder
     reuse: Reuse
     devices_of: Mapping[str, Mapping[str, float]]
@@ -76,9 +76,15 @@ class Engine:
         self._variants: dict[TrialKey, Variant] = {}
         self._waits: dict[TrialKey, int] = {}
         self._dependants: dict[TrialKey, list[TrialKey]] = {}
-        self._handles: dict[TrialKey, Handle] = {}
-        self._loading: dict[TrialKey, list[TrialKey]] = {}
+        self._values = LinkedValues(
+            self._stages,
+            self._variants,
+            ingredients.executor,
+            restore=lambda key: self._submit(key, restore="finished"),
+        )
+        self._showing = Showing(ingredients.sinks, ingredients.folder.logged)
         self._active: set[TrialKey] = set()
+        self._waiting: set[TrialKey] = set()
         self._failures: Counter[TrialKey] = Counter()
         self._stopping = False
 
@@ -108,11 +114,14 @@ class Engine:
             case Started(key=key, step=step):
                 self._started(key, step)
             case Logged(key=key, records=logged):
-                self._logged(key, logged)
+                if not self._values.is_restoring(key):
+                    self._showing.add(key, logged)
             case Stepped():
                 self._stepped(event)
-            case Finished(key=key) if key in self._loading:
-                self._loaded(key, event.handle)
+            case Paused(key=key, step=step):
+                self._paused(key, step)
+            case Finished(key=key) if self._values.is_restoring(key):
+                self._restored(key, event.handle)
             case Finished():
                 self._finished(event)
             case Left(key=key, step=step):
@@ -202,33 +211,8 @@ class Engine:
         """All upstream trials have ended well: get their values, then go."""
         if self._stopping:
             return
-        missing = [up for up in upstream_keys(self._variants[key]) if not self._has_values(up)]
-        if not missing:
+        if self._values.are_there(key):
             self._submit(key)
-            return
-        self._waits[key] = len(missing)
-        for upstream in missing:
-            waiting = self._loading.get(upstream)
-            if waiting is None:
-                self._loading[upstream] = [key]
-                self._load(upstream)
-            else:
-                waiting.append(key)
-
-    def _has_values(self, key: TrialKey) -> bool:
-        return key in self._handles or not self._stages[key.stage].exports
-
-    def _load(self, key: TrialKey) -> None:
-        """Brings a finished trial of an earlier run back, for what later trials link to."""
-        missing = [up for up in upstream_keys(self._variants[key]) if not self._has_values(up)]
-        self._waits[key] = len(missing)
-        for upstream in missing:
-            waiting = self._loading.setdefault(upstream, [])
-            waiting.append(key)
-            if len(waiting) == 1:
-                self._load(upstream)
-        if not missing:
-            self._submit(key, restore="finished")
 
     def _submit(self, key: TrialKey, restore: Restore | None = None) -> None:
         variant, record, stage = self._variants[key], self.records[key], self._stages[key.stage]
@@ -238,7 +222,7 @@ class Engine:
                 key=key,
                 node=stage.space.resolve(variant),
                 exports=stage.exports,
-                imports={up.stage: self._handles.get(up) for up in upstream_keys(variant)},
+                imports=self._values.imports(key),
                 seed=record.seed,
                 devices=self._in.devices_of[key.stage],
                 threads=self._in.threads_of[key.stage],
@@ -247,45 +231,29 @@ class Engine:
                 upstream=record.upstream,
                 restore=restore or ("fresh" if record.status == "pending" else "checkpoint"),
                 attempt=record.attempts,
+                siblings=len(stage.open),
             )
         )
 
     # -- from events to records -----------------------------------------------------------------------------
 
     def _started(self, key: TrialKey, step: int) -> None:
-        if key in self._loading:
+        if self._values.is_restoring(key):
             return
         record = self.records[key]
         record.status, record.step = "running", step
-        self._open_in_sinks(record)
+        if key in self._waiting:
+            self._waiting.discard(key)
+            self._note("resumed", key, step=step)
+            self._in.observe(Update("started", key.stage, record))
+            return
+        again = record.attempts > 0 or key in self._in.reuse.earlier
+        self._showing.begin(key, self._variants[key], again=again)
         record.attempts += 1
         self._note("started", key, step=step)
         record.started = record.started or self._in.folder.journal.last_time
         self._in.folder.write_trial(record)
         self._in.observe(Update("started", key.stage, record))
-
-    def _open_in_sinks(self, record: TrialRecord) -> None:
-        """Shows the trial's choices, and forgets what an earlier try logged and this one will log again."""
-        stage, variant = record.key
-        chosen = self._variants[record.key]
-        choices = {
-            path: value
-            for v in (*chosen.lineage.values(), chosen)
-            for path, value in choice_values(v).items()
-        }
-        shown = {path.removeprefix("pipeline."): value for path, value in choices.items()}
-        again = record.attempts or record.key in self._in.reuse.earlier
-        for sink in self._in.sinks:
-            if again:
-                sink.restart(stage, variant, self._in.folder.logged(record.key))
-            if shown:
-                sink.write(stage, variant, [Record("hparams", "hparams", shown, None, time.time())])
-
-    def _logged(self, key: TrialKey, logged: Sequence[Record]) -> None:
-        if key in self._loading or not logged:
-            return
-        for sink in self._in.sinks:
-            sink.write(key.stage, key.variant, logged)
 
     def _stepped(self, event: Stepped) -> None:
         record = self.records[event.key]
@@ -303,6 +271,14 @@ class Engine:
         )
         self._in.observe(Update("stepped", event.key.stage, record))
 
+    def _paused(self, key: TrialKey, step: int) -> None:
+        record = self.records[key]
+        record.status, record.step, record.checkpoint = "paused", step, step
+        self._waiting.add(key)
+        self._note("left", key, step=step)
+        self._in.folder.write_trial(record)
+        self._in.observe(Update("stepped", key.stage, record))
+
     def _finished(self, event: Finished) -> None:
         key, record = event.key, self.records[event.key]
         self._active.discard(key)
@@ -317,27 +293,21 @@ class Engine:
             lower_is_better=record.lower_is_better,
         )
         record.ended = self._in.folder.journal.last_time
-        if event.handle is not None:
-            self._handles[key] = event.handle
+        self._values.keep(key, event.handle)
         self._in.folder.drop_checkpoints(key)
         self._in.folder.write_trial(record)
         self._in.observe(Update("ended", key.stage, record))
         self._ended(key)
         outrun = self._stages[key.stage].outrun(record)
         if outrun is not None:
-            self._release(TrialKey(key.stage, outrun))
+            self._values.free(TrialKey(key.stage, outrun))
         self._expand()
 
-    def _loaded(self, key: TrialKey, handle: Handle) -> None:
+    def _restored(self, key: TrialKey, handle: Handle) -> None:
         self._active.discard(key)
-        self._handles[key] = handle
-        for waiting in self._loading.pop(key):
-            self._waits[waiting] -= 1
-            if not self._waits[waiting]:
-                if waiting in self._loading:
-                    self._submit(waiting, restore="finished")
-                elif not self._stopping:
-                    self._submit(waiting)
+        for waiting in self._values.restored(key, handle):
+            if not self._stopping:
+                self._submit(waiting)
 
     def _left(self, key: TrialKey, step: int | None) -> None:
         self._active.discard(key)
@@ -350,24 +320,30 @@ class Engine:
         self._in.observe(Update("ended", key.stage, record))
 
     def _failed(self, event: Failed) -> None:
-        key = event.key
+        key, restoring = event.key, self._values.is_restoring(event.key)
         self._active.discard(key)
-        if key in self._loading:
-            for waiting in self._loading.pop(key):
-                self._give_up(waiting, f"{key.stage}/{key.variant} could not be loaded: {event.error}")
-            self.problems.append(f"{key.stage}/{key.variant} could not be loaded: {event.error}")
-            return
-        if event.lost:
+        self._waiting.discard(key)
+        if event.lost and not restoring:
             self._in.folder.add_line(key, event.error)
         self._failures[key] += 1
         if self._failures[key] <= self._in.settings.max_failures and not self._stopping:
             self._note("retry", key, error=event.error)
-            self._submit(key, restore="checkpoint")
+            self._submit(key, restore="finished" if restoring else "checkpoint")
+            return
+        if restoring:
+            self._cannot_restore(key, event.error)
             return
         self._note("failed", key, error=event.error, traceback=event.traceback)
         self._give_up(key, event.error)
         if self._in.settings.stop_on_failure:
             self._stop()
+        self._expand()
+
+    def _cannot_restore(self, key: TrialKey, error: str) -> None:
+        problem = f"{key.stage}/{key.variant} could not be loaded: {error}"
+        self.problems.append(problem)
+        for stuck in self._values.cannot_restore(key):
+            self._give_up(stuck, problem)
         self._expand()
 
     # -- endings --------------------------------------------------------------------------------------------
@@ -428,7 +404,7 @@ class Engine:
 
     def _release_if_unused(self, key: TrialKey) -> None:
         """Frees a trial's linked values once no later trial can ask for them."""
-        if key not in self._handles:
+        if not self._values.has_handle(key):
             return
         stage = self._stages[key.stage]
         out = stage.chosen is not None and all(variant.id != key.variant for variant in stage.chosen)
@@ -437,11 +413,7 @@ class Engine:
                 return
             if any(self._needs_values(dependant) for dependant in self._dependants.get(key, ())):
                 return
-        self._release(key)
-
-    def _release(self, key: TrialKey) -> None:
-        if key in self._handles:
-            self._in.executor.release(self._handles.pop(key))
+        self._values.free(key)
 
     def _needs_values(self, key: TrialKey) -> bool:
         record = self.records[key]
@@ -453,11 +425,6 @@ class Engine:
 
     def _note(self, event: str, key: TrialKey, **values: Any) -> None:
         self._in.folder.journal.write(event, stage=key.stage, variant=key.variant, **values)
-
-
-def counts(stage: str, records: Iterable[TrialRecord]) -> Counter[str]:
-    """How many trials of `stage` have each status."""
-    return Counter(record.status for record in records if record.key.stage == stage)
 
 
 def _blocked(key: TrialKey) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from flambe.build.builder import Builder, Surroundings
 from flambe.errors import FlambeError, LinkError
-from flambe.experiment.experiment import Experiment, prepare
+from flambe.experiment.experiment import Experiment
+from flambe.experiment.preparing import prepare
 from flambe.language import nodes
 from flambe.language.links import LinkPath
 from flambe.language.read import Document
