@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import nox
@@ -9,10 +10,13 @@ import nox
 ROOT = pathlib.Path(__file__).parent
 CONSTRAINTS = str(ROOT / "constraints.txt")
 PACKAGES = ["flambe-core", "flambe-torch", "flambe-nlp"]
+SOURCES = os.pathsep.join(str(ROOT / "packages" / name / "src") for name in PACKAGES)
+MODULES = ["flambe", "flambe_torch", "flambe_nlp"]
 TESTING = ["pytest>=8", "pytest-timeout", "hypothesis", "hatchling", "editables"]
+TYPING = ["mypy", "types-PyYAML"]
+QUICK = "not slow and not gpu and not network"
 
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "types", "core", "tests"]
 
 
 def install(session: nox.Session, packages: list[str], *more: str) -> None:
@@ -21,18 +25,17 @@ def install(session: nox.Session, packages: list[str], *more: str) -> None:
     session.install("-q", "-c", CONSTRAINTS, *editable, *more)
 
 
-@nox.session
-def tests(session: nox.Session) -> None:
-    """The whole suite; what takes minutes is marked slow and left to `nox -s slow`."""
-    install(session, PACKAGES, *TESTING, "moto[server,s3]", "s3fs", "scikit-learn")
-    session.run("pytest", "-m", "not slow and not gpu and not network", *session.posargs)
+def check_types(session: nox.Session) -> None:
+    session.run("mypy", *(part for name in MODULES for part in ("-p", name)))
 
 
 @nox.session
-def slow(session: nox.Session) -> None:
-    """The long tests: kills at many instants, long fuzzing, a real S3 server."""
-    install(session, PACKAGES, *TESTING, "moto[server,s3]", "s3fs", "scikit-learn")
-    session.run("pytest", "-m", "slow and not gpu and not network", *session.posargs)
+def lint(session: nox.Session) -> None:
+    """Style, and the directions in which packages may import each other; installs none of them."""
+    session.install("-q", "ruff", "import-linter")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", env={"PYTHONPATH": SOURCES})
 
 
 @nox.session
@@ -40,26 +43,35 @@ def core(session: nox.Session) -> None:
     """Core's tests where nothing but core is installed: proof that it is light."""
     install(session, ["flambe-core"], *TESTING)
     session.run("python", "-c", "import importlib.util as u; assert not u.find_spec('torch')")
-    session.run("pytest", "tests/core", "-m", "not slow and not gpu and not network", *session.posargs)
+    session.run("pytest", "tests/core", "-m", QUICK, *session.posargs)
 
 
 @nox.session
-def lint(session: nox.Session) -> None:
-    """Style, and the directions in which packages may import each other."""
-    install(session, PACKAGES, "ruff", "import-linter")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
-    session.run("lint-imports")
+def tests(session: nox.Session) -> None:
+    """mypy in strict mode and the whole suite, in one environment, because torch takes long to install.
+
+    What takes minutes is marked slow and left to `nox -s slow`.
+    """
+    install(session, PACKAGES, *TESTING, *TYPING)
+    check_types(session)
+    session.run("pytest", "-m", QUICK, *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def types(session: nox.Session) -> None:
-    """mypy in strict mode."""
-    install(session, PACKAGES, "mypy", "types-PyYAML")
-    session.run("mypy", "-p", "flambe", "-p", "flambe_torch", "-p", "flambe_nlp")
+    """mypy alone."""
+    install(session, PACKAGES, *TYPING)
+    check_types(session)
 
 
-@nox.session
+@nox.session(default=False)
+def slow(session: nox.Session) -> None:
+    """The long tests: kills at many instants, long fuzzing, a real S3 server."""
+    install(session, PACKAGES, *TESTING, "moto[server,s3]", "s3fs")
+    session.run("pytest", "-m", "slow and not gpu and not network", *session.posargs)
+
+
+@nox.session(default=False)
 def wheels(session: nox.Session) -> None:
     """Builds every wheel, installs the wheels in a clean environment and runs the main job."""
     session.install("-q", "build")
@@ -71,17 +83,17 @@ def wheels(session: nox.Session) -> None:
         session.run("flambe", "run", str(ROOT / "examples/questions.yaml"), "--force")
 
 
-@nox.session
+@nox.session(default=False)
 def lowest(session: nox.Session) -> None:
     """Core's tests on the oldest versions its metadata allows."""
     session.install("-q", "uv")
     session.run(
         "uv", "pip", "install", "-q", "--resolution=lowest-direct", "-e", "packages/flambe-core", *TESTING
     )
-    session.run("pytest", "tests/core", "-m", "not slow and not gpu and not network", *session.posargs)
+    session.run("pytest", "tests/core", "-m", QUICK, *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """The benchmarks whose figures the documentation quotes."""
     install(session, PACKAGES)
@@ -89,7 +101,7 @@ def bench(session: nox.Session) -> None:
         session.run("python", str(script))
 
 
-@nox.session
+@nox.session(default=False)
 def gpu(session: nox.Session) -> None:
     """What needs a GPU; run where there is one."""
     install(session, PACKAGES, *TESTING)
