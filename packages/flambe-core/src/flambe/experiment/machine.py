@@ -14,12 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from flambe.executors.devices import available
 from flambe.experiment.settings import Settings
-
-
-def total_devices() -> dict[str, float]:
-    """The cores this process may use, and the GPUs that are visible to it."""
-    return {"cpu": float(len(_cores())), "gpu": float(_gpus())}
 
 
 def describe_run(settings: Settings, file: str) -> dict[str, Any]:
@@ -30,7 +26,7 @@ def describe_run(settings: Settings, file: str) -> dict[str, Any]:
         "seed": settings.seed,
         "command": shlex.join(sys.argv),
         "started": round(time.time(), 3),
-        "machine": {"host": platform.node(), "system": platform.platform(), "cores": len(_cores())},
+        "machine": {"host": platform.node(), "system": platform.platform(), "cores": int(available()["cpu"])},
         "python": platform.python_version(),
         "versions": _versions(),
         "git_commit": _git_commit(Path(file).parent if os.path.exists(file) else Path.cwd()),
@@ -56,20 +52,3 @@ def _git_commit(folder: Path) -> str | None:
         [git, "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
     )
     return asked.stdout.strip() or None
-
-
-def _cores() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
-
-
-def _gpus() -> int:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return 0
-    asked = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)  # noqa: S603
-    return sum(line.startswith("GPU ") for line in asked.stdout.splitlines())

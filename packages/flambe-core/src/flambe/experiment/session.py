@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from flambe.executors.devices import available
 from flambe.executors.protocol import Executor
 from flambe.experiment.briefs import briefs
 from flambe.experiment.engine import Engine, Ingredients, Update
 from flambe.experiment.interrupt import interruptible
 from flambe.experiment.journal import TrialRecord
-from flambe.experiment.machine import describe_run, total_devices
+from flambe.experiment.machine import describe_run
 from flambe.experiment.preparing import refuse_too_many, reuse_of, stage_spaces
 from flambe.experiment.run_folder import CONFIG, RUN, RunFolder
 from flambe.experiment.settings import Settings, settings_from
@@ -95,7 +96,7 @@ class Session:
         self._spaces = stage_spaces(self._settings)
         self._stages = stage_runs(self._settings.pipeline, self._spaces, self._settings.reduce)
         self._resources = locate(self._settings.resources, folder=Path(document.file).parent)
-        self._devices = total_devices()
+        self._devices = available()
 
     def run(self) -> Outcome:
         """Run everything in the run's folder, which belongs to this run alone until it ends."""
