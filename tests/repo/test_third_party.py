@@ -49,8 +49,8 @@ def test_its_stage_runs_and_its_sink_receives_what_is_logged(site: Path, tmp_pat
     (tmp_path / "weather.yaml").write_text(CONFIG)
     done = flambe(site, tmp_path, "run", "weather.yaml")
     assert done.returncode == 0, done.stderr
-    almanac = (tmp_path / "flambe-output/output__weather/almanac.txt").read_text()
-    assert sorted(line for line in almanac.splitlines() if line.startswith("sun")) == ["sun 1", "sun 3", "sun 5"]
+    almanac = (tmp_path / "flambe-output/output__weather/almanac.txt").read_text().splitlines()
+    assert sorted(line for line in almanac if line.startswith("sun")) == ["sun 1", "sun 3", "sun 5"]
 
 
 def test_its_command_runs(site: Path, tmp_path: Path) -> None:
