@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 
 from flambe.check import check
+from flambe.experiment.experiment import Experiment
 from flambe.language.read import read_text
 from flambe.registry.registry import Registry
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("packages/*/README.md")),
+]
 BLOCK = re.compile(r"^```(python|yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -25,7 +30,7 @@ def blocks(language: str) -> list[object]:
         for match in BLOCK.finditer(text):
             if match[1] == language:
                 line = text[: match.start()].count("\n") + 1
-                found.append(pytest.param(page, match[2], id=f"{page.name}:{line}"))
+                found.append(pytest.param(page, match[2], id=f"{page.relative_to(ROOT)}:{line}"))
     return found
 
 
@@ -56,6 +61,21 @@ def test_yaml_blocks_are_configs_without_problems(
     document = read_text(code, page.name)
     problems = check(document, Registry.load().with_header(document.header))
     assert [str(problem) for problem in problems] == []
+
+
+def test_the_readmes_config_is_short_and_has_the_variants_that_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    config, shown = re.findall(r"^```(?:yaml|text)\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)[:2]
+    plan, statuses = Experiment.from_document(read_text(config)).plan()
+    variants = {
+        stage["name"]: [v["id"] for v in stage["variants"]] for stage in plan.json(statuses)["stages"]
+    }
+    assert len(config.splitlines()) < 30
+    assert sorted(re.findall(r"\S+~\w+", shown)[:-1]) == sorted(variants["train"])
+    assert [name for name in variants if name in shown] == ["data", "train", "evaluate"]
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:
