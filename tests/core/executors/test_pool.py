@@ -145,8 +145,12 @@ def test_an_interrupt_wakes_a_waiting_driver(start: Callable[..., Driver]) -> No
     def alarm(number: int, frame: object) -> None:
         driver.executor.interrupt()
 
+    def react(event: object) -> None:
+        if isinstance(event, Stepped) and event.step == 2:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+
+    driver.react = react
     before = signal.signal(signal.SIGALRM, alarm)
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
     driver.run()
     signal.signal(signal.SIGALRM, before)
     assert 1 < driver.ending(key).step < 1000  # type: ignore[operator]
