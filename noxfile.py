@@ -9,10 +9,10 @@ import nox
 
 ROOT = pathlib.Path(__file__).parent
 CONSTRAINTS = str(ROOT / "constraints.txt")
-PACKAGES = ["flambe-core", "flambe-torch", "flambe-nlp"]
+PACKAGES = ["flambe-core", "flambe-torch", "flambe-ray", "flambe-nlp"]
 SOURCES = os.pathsep.join(str(ROOT / "packages" / name / "src") for name in PACKAGES)
 MODULES = ["flambe", "flambe_torch", "flambe_nlp"]
-TESTING = ["pytest>=8", "pytest-timeout", "hypothesis", "hatchling", "editables"]
+TESTING = ["pytest>=8", "pytest-timeout", "hypothesis", "hatchling", "editables", "typing-extensions"]
 TYPING = ["mypy", "types-PyYAML"]
 QUICK = "not slow and not gpu and not network"
 
@@ -48,13 +48,13 @@ def core(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """mypy in strict mode and the whole suite, in one environment, because torch takes long to install.
+    """The whole suite, then mypy in strict mode: one environment, because torch takes long to install.
 
     What takes minutes is marked slow and left to `nox -s slow`.
     """
     install(session, PACKAGES, *TESTING, *TYPING)
-    check_types(session)
     session.run("pytest", "-m", QUICK, *session.posargs)
+    check_types(session)
 
 
 @nox.session(default=False)
