@@ -147,7 +147,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Paused:
-    """A scheduler lets the trial wait after `step` steps, with a checkpoint; `Started` tells that it goes on."""
+    """A scheduler lets the trial wait after `step` steps, with a checkpoint; `Started` says it goes on."""
 
     key: TrialKey
     step: int
