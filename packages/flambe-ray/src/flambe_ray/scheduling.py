@@ -1,0 +1,177 @@
+"""A stage's own Tune scheduler, asked about trials that an executor of ours runs.
+
+Ray grants its schedulers a narrow view of the controller that runs trials: seven names
+(`TuneController._wrapped`). Here the executor stands behind these names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeAlias
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import BasicVariantGenerator
+
+from flambe.logs import Record
+from flambe.trials.protocol import Stepped, TrialKey
+
+Judgement: TypeAlias = Literal["go", "pause", "prune"]
+
+METRIC = "metric"
+SCORE = "score"
+"""The metric, negated where lower is better: what schedulers maximize unless the config names another."""
+TIME = "training_iteration"
+
+WORST = -1e30
+"""The score of a trial that has no finite metric where others have one."""
+
+
+class StageScheduler:
+    """Keeps one stage's trials for its scheduler.
+
+    Attributes:
+        pruned: Waiting trials that the scheduler has decided against since they were last taken.
+    """
+
+    def __init__(self, scheduler: TrialScheduler) -> None:
+        self._scheduler = scheduler
+        self._trials: dict[TrialKey, Trial] = {}
+        self._keys: dict[str, TrialKey] = {}
+        self._controller = Controller(self)
+        self._measured_from: int | None = None
+        self.pruned: list[TrialKey] = []
+
+    # -- what the executor tells ----------------------------------------------------------------------------
+
+    def add(self, key: TrialKey, siblings: int) -> None:
+        """A trial has been queued, one of `siblings` in all."""
+        if not self._trials and hasattr(self._scheduler, "expect"):
+            self._scheduler.expect(siblings)
+        trial = Trial("flambe", trial_id=f"{len(self._keys):05d}", stub=True)
+        self._trials[key], self._keys[trial.trial_id] = trial, key
+        self._scheduler.on_trial_add(self._controller, trial)
+
+    def running(self, key: TrialKey) -> None:
+        """The trial has begun, or goes on after a pause."""
+        if key in self._trials:
+            self._trials[key].set_status(Trial.RUNNING)
+
+    def judge(self, event: Stepped, logged: Mapping[str, float]) -> Judgement:
+        """What becomes of a trial after its step."""
+        trial = self._trials.get(event.key)
+        result = self._result(event, logged)
+        if trial is None or result is None:
+            return "go"
+        decision = self._scheduler.on_trial_result(self._controller, trial, result)
+        trial.update_last_result(result)
+        if decision == TrialScheduler.STOP:
+            self._forget(event.key, Trial.TERMINATED)
+            self._scheduler.on_trial_complete(self._controller, trial, result)
+            return "prune"
+        if decision == TrialScheduler.PAUSE or trial.status == Trial.PAUSED:
+            trial.set_status(Trial.PAUSED)
+            return "pause"
+        return "go"
+
+    def ended(self, key: TrialKey, last: Stepped | None, logged: Mapping[str, float]) -> None:
+        """The trial has ended by itself, or was stopped."""
+        trial = self._forget(key, Trial.TERMINATED)
+        if trial is None:
+            return
+        result = self._result(last, logged) if last is not None else None
+        if result is None:
+            self._scheduler.on_trial_remove(self._controller, trial)
+        else:
+            self._scheduler.on_trial_complete(self._controller, trial, result)
+
+    def failed(self, key: TrialKey) -> None:
+        """The trial has failed; a retry is a new one."""
+        trial = self._forget(key, Trial.ERROR)
+        if trial is not None:
+            self._scheduler.on_trial_error(self._controller, trial)
+
+    # -- what the executor asks -----------------------------------------------------------------------------
+
+    def next_to_resume(self) -> TrialKey | None:
+        """The waiting trial that goes on, if one does; it is queued from now on."""
+        chosen = self._scheduler.choose_trial_to_run(self._controller)
+        if chosen is None or chosen.status != Trial.PAUSED:
+            return None
+        chosen.set_status(Trial.PENDING)
+        return self._keys[chosen.trial_id]
+
+    def no_more(self) -> None:
+        """Nothing runs, and nothing will come before a waiting trial goes on."""
+        if hasattr(self._scheduler, "no_more"):
+            self._scheduler.no_more(self._controller)
+
+    def waiting(self) -> list[TrialKey]:
+        """The trials that wait, in the order in which they were added."""
+        return [key for key, trial in self._trials.items() if trial.status == Trial.PAUSED]
+
+    # -- what the scheduler does ----------------------------------------------------------------------------
+
+    def trials(self) -> list[Trial]:
+        """The stage's trials that have not ended."""
+        return list(self._trials.values())
+
+    def prune(self, trial: Trial) -> None:
+        """The scheduler stops a trial that is not the one it was asked about."""
+        key = self._keys[trial.trial_id]
+        if key in self._trials:
+            self._forget(key, Trial.TERMINATED)
+            self._scheduler.on_trial_remove(self._controller, trial)
+            self.pruned.append(key)
+
+    def _forget(self, key: TrialKey, status: str) -> Trial | None:
+        trial = self._trials.pop(key, None)
+        if trial is not None:
+            trial.set_status(status)
+        return trial
+
+    def _result(self, event: Stepped, logged: Mapping[str, float]) -> dict[str, Any] | None:
+        """What Tune calls a result; None as long as no trial has had a metric at this step."""
+        metric = event.metric
+        if metric is None:
+            if self._measured_from is None or event.step < self._measured_from:
+                return None
+            score = WORST
+        else:
+            self._measured_from = min(event.step, self._measured_from or event.step)
+            score = -metric if event.lower_is_better else metric
+        shown = {SCORE: score, METRIC: score if metric is None else metric, TIME: event.step}
+        return {**logged, **shown, "done": False}
+
+
+class Controller:
+    """The names that Tune grants a scheduler. All trials are those of the scheduler's own stage."""
+
+    def __init__(self, stage: StageScheduler) -> None:
+        self._stage = stage
+        self.search_alg = BasicVariantGenerator()
+
+    def get_trials(self) -> list[Trial]:
+        return self._stage.trials()
+
+    def get_live_trials(self) -> set[Trial]:
+        return set(self._stage.trials())
+
+    def stop_trial(self, trial: Trial) -> None:
+        self._stage.prune(trial)
+
+    def pause_trial(self, trial: Trial, should_checkpoint: bool = True) -> None:
+        del should_checkpoint  # a trial always leaves with a checkpoint
+        trial.set_status(Trial.PAUSED)
+
+    def _set_trial_status(self, trial: Trial, status: str) -> None:
+        trial.set_status(status)
+
+
+def scalars(records: Iterable[Record]) -> dict[str, float]:
+    """The numbers among what a trial logged, by name."""
+    return {
+        record.name: float(record.value)
+        for record in records
+        if isinstance(record.value, (int, float)) and not isinstance(record.value, bool)
+    }
