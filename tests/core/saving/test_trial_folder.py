@@ -45,6 +45,12 @@ def test_the_newest_checkpoint_is_loaded(run: Run, trial: TrialFolder) -> None:
     assert (fresh.encoder.seen, fresh.layers[0].seen) == (10, 20)
 
 
+def test_a_stage_without_state_begins_anew(run: Run) -> None:
+    plain = run.build("stage1", "!p.Plain {value: 1}\n")
+    run.trial("stage1").write_checkpoint(plain, step=3, extra={})
+    assert run.trial("stage1").load_checkpoint(plain) is None
+
+
 def test_a_checkpoint_holds_only_state(run: Run, trial: TrialFolder) -> None:
     trial.write_checkpoint(trained(run, 1), step=1, extra={})
     folder = run.folder_of("stage1") / CHECKPOINTS / "000000001"

@@ -79,7 +79,8 @@ class TrialFolder:
     def load_checkpoint(self, stage: object) -> tuple[int, Mapping[str, Any]] | None:
         """Restore the newest checkpoint into a freshly built stage; its step and extra, or None.
 
-        Where the newest is damaged and an earlier one is not, that one is taken.
+        Where the newest is damaged and an earlier one is not, that one is taken. A stage that keeps no state
+        can go on from nowhere but its beginning: None.
 
         Raises:
             DamagedSaveError: A file of every checkpoint was altered, cut short or removed.
@@ -95,6 +96,8 @@ class TrialFolder:
                 _log.warning("%s; looking for an earlier checkpoint", error)
                 damage = damage or error
                 continue
+            if not any(set(folder.names()) - {PROGRESS} for folder in saved.walk()):
+                return None
             progress = json.loads(saved.read(PROGRESS))
             read_state(parts_of(stage, self._node), saved, self._registry.codecs())
             self._synced = name
