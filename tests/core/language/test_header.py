@@ -113,4 +113,5 @@ def test_a_simple_line_is_recognised():
     assert header._is_simple("# c\ncl: a.b/c@d  # e\n\n")
     assert not header._is_simple("cl: null\n")
     assert not header._is_simple("cl: 1\n")
+    assert not header._is_simple("cl: .1\n")
     assert Text("cl: a", "f").line(1) == "cl: a"

@@ -27,7 +27,7 @@ __all__ = [
 
 _MAX_CHARACTERS = 20_000
 _SIMPLE_LINE = re.compile(
-    r"[A-Za-z_]\w*: (?!null\b|true\b|false\b)[A-Za-z./][\w./@=+-]*(?: +#.*)? *\Z", re.ASCII
+    r"[A-Za-z_]\w*: (?!null\b|true\b|false\b|\.[^./])[A-Za-z./][\w./@=+-]*(?: +#.*)? *\Z", re.ASCII
 )
 _ALIAS = re.compile(r"[A-Za-z_][\w-]*\Z")
 _MODULE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*\Z")
