@@ -42,7 +42,7 @@ def refusal(folder: Path, what: str, module: str) -> str:
     [
         ("!os:system 'touch {mark}'", "'os:system'", "posix"),
         ("!subprocess:Popen [[touch, '{mark}']]", "'subprocess:Popen'", "subprocess"),
-        ("!pathlib:Path '{mark}'", "'pathlib:Path'", "pathlib"),
+        ("!pathlib:Path '{mark}'", "'pathlib:Path'", Path.__module__),
         (
             "!flambe.storage.local:LocalStorage '{mark}'",
             "'flambe.storage.local:LocalStorage'",
