@@ -93,6 +93,11 @@ def test_check_of_a_right_config_is_silent_on_stdout(flambe, config) -> None:
     assert said == (0, "", "walks.yaml: no problems found\n")
 
 
+def test_check_counts_the_problems(flambe, config) -> None:
+    said = flambe("check", config, "walk.gaol=1", "walk.stripe=1")
+    assert (said.code, said.err) == (2, f"{config}: 2 problems found\n")
+
+
 def test_check_as_json_is_for_programs(flambe, config) -> None:
     config.write_text(CONFIG.replace("stride:", "strid:").replace("!@ base", "!@ bas"))
     said = flambe("check", "--format", "json", "walks.yaml")

@@ -37,21 +37,23 @@ def _block(problem: Problem, *, color: bool) -> str:
     where = f"{problem.position}  " if problem.position else ""
     path = f"{problem.path}: " if problem.path else ""
     warning = "warning: " if problem.severity == "warning" else ""
+    caret = "^"
     if color:
         tint = _YELLOW if warning else _RED
+        caret = f"{tint}{_BOLD}^{_RESET}"
         where, path = f"{_DIM}{where}{_RESET}" if where else "", f"{_BOLD}{path}{_RESET}" if path else ""
         message = f"{tint}{warning}{problem.message}{_RESET}"
     else:
         message = warning + problem.message
-    return "\n".join([where + path + message, *_quote(problem)])
+    return "\n".join([where + path + message, *_quote(problem, caret)])
 
 
-def _quote(problem: Problem) -> list[str]:
+def _quote(problem: Problem, caret: str) -> list[str]:
     at, source = problem.position, problem.source
     if at is None or source is None or not source.strip():
         return []
     indent = "".join(map(_blank, source[: at.column - 1]))
-    return [f"    {source}", f"    {indent}^"]
+    return [f"    {source}", f"    {indent}{caret}"]
 
 
 def _blank(character: str) -> str:

@@ -44,6 +44,7 @@ def command(
         click.echo(render.json(problems))
     elif problems:
         click.echo(render.text(problems, color=sys.stdout.isatty()))
-    if form == "text" and not wrong:
-        click.echo(f"{file}: no problems found", err=True)
+    if form == "text":
+        count = f"{len(wrong)} problem{'s' * (len(wrong) != 1)}" if wrong else "no problems"
+        click.echo(f"{file}: {count} found", err=True)
     return 2 if wrong else 0

@@ -57,7 +57,8 @@ class PlainLines:
             return
         name = f"{record.key.stage}/{record.key.variant}"
         if update.change == "started":
-            self._say(f"{name}: " + (f"goes on from step {record.step}" if record.step else "started"))
+            anew = "started again" if record.attempts > 1 else "started"
+            self._say(f"{name}: " + (f"goes on from step {record.step}" if record.step else anew))
         elif update.change == "failed":
             self._say(f"{name}: failed: {record.error}")
         else:
