@@ -41,7 +41,7 @@ def _scheduler(stage: str, brief: StageBrief, setting: Setting, registry: Regist
     target = registry.resolve(node.tag)
     name = getattr(target.value, "__name__", "")
     if name in _LATER:
-        raise RunError(f"schedulers.{stage}: {name} changes trials while they run, which does not work yet")
+        raise RunError(f"schedulers.{stage}: {name} changes running trials, which does not work yet")
     signature = target.signature()
     parameters = tuple(signature.parameters) if signature is not None else ()
     given = _given(node, parameters)

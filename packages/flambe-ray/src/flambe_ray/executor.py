@@ -152,6 +152,10 @@ class RayExecutor:
     def release(self, handle: Handle) -> None:
         """Nothing: Ray frees the values with the last reference to them, which the caller drops."""
 
+    def pids(self) -> list[int]:
+        """The ids of the worker processes."""
+        return self._workers.pids()
+
     def close(self) -> None:
         self._courses.clear()
         self._queue.clear()

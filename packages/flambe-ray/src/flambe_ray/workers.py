@@ -98,6 +98,13 @@ class Workers:
         """The slot's trial has ended, and the actor has let go of it."""
         slot.key = None
 
+    def pids(self) -> list[int]:
+        """The ids of the processes; those that run a step answer when it is done."""
+        import ray
+
+        found: list[int] = ray.get([slot.actor.pid.remote() for slot in self._slots])
+        return found
+
     def close(self) -> None:
         """End all actors at once."""
         self._calls.clear()

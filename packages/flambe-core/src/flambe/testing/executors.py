@@ -51,20 +51,21 @@ class Driver:
         variant: str,
         *,
         build: str,
+        module: str = "flambe.testing.stages",
         arguments: Mapping[str, Any] | None = None,
         devices: Mapping[str, float] | None = None,
         exports: tuple[str, ...] = (),
         imports: Mapping[str, Handle] | None = None,
         restore: Literal["fresh", "checkpoint", "finished"] = "fresh",
     ) -> TrialKey:
-        """Queue a trial of a class in `flambe.testing.stages`; an argument that starts with `@` is a link."""
+        """Queue a trial of the class `build` of `module`; an argument that starts with `@` is a link."""
         key = TrialKey(stage, variant)
         entries = (nodes.Entry(name, _node(value)) for name, value in (arguments or {}).items())
         self._open.add(key)
         self.executor.submit(
             TrialTask(
                 key=key,
-                node=nodes.Build(f"flambe.testing.stages:{build}", nodes.Mapping(tuple(entries))),
+                node=nodes.Build(f"{module}:{build}", nodes.Mapping(tuple(entries))),
                 exports=tuple(parse_link(path) for path in exports),
                 imports=imports or {},
                 seed=1,

@@ -1,0 +1,71 @@
+"""Stages for the tests of schedulers: curves that are known beforehand."""
+
+from __future__ import annotations
+
+import os
+import random
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from flambe import Component, log
+
+ALIVE: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+class Climb(Component):
+    """Its metric after n steps is `slope` * n, negated with `down`; it raises in step `fail_at`."""
+
+    def __init__(self, slope: float, max_steps: int = 9, down: bool = False, fail_at: int = 0) -> None:
+        self.slope = slope
+        self.max_steps = max_steps
+        self.lower_is_better = down
+        self.fail_at = fail_at
+        self.taken = 0
+
+    def step(self) -> bool:
+        self.taken += 1
+        if self.taken == self.fail_at:
+            raise ArithmeticError("fell")
+        return self.taken < self.max_steps
+
+    def metric(self) -> float:
+        return -self.slope * self.taken if self.lower_is_better else self.slope * self.taken
+
+    def custom_state(self) -> Mapping[str, Any]:
+        return {"taken": self.taken}
+
+    def load_custom_state(self, state: Mapping[str, Any]) -> None:
+        self.taken = state["taken"]
+
+
+class Blind(Component):
+    """Has no metric before its last step."""
+
+    def __init__(self, steps: int = 3) -> None:
+        self.steps = steps
+        self.taken = 0
+
+    def step(self) -> bool:
+        self.taken += 1
+        return self.taken < self.steps
+
+    def metric(self) -> float | None:
+        return 1.0 if self.taken == self.steps else None
+
+
+class Neighbour(Component):
+    """Tells what it finds of the trial before it, and leaves something behind itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.myself = self  # a cycle: only the collector frees it
+        ALIVE.add(self)
+
+    def step(self) -> bool:
+        print(f"{self.name} was here")
+        log("process", os.getpid())
+        log("alive", len(ALIVE))
+        log("drawn", random.random())
+        random.seed(self.name)
+        return False
