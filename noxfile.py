@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parent
 CONSTRAINTS = str(ROOT / "constraints.txt")
 PACKAGES = ["flambe-core", "flambe-torch", "flambe-ray", "flambe-nlp"]
 SOURCES = os.pathsep.join(str(ROOT / "packages" / name / "src") for name in PACKAGES)
-MODULES = ["flambe", "flambe_torch", "flambe_nlp"]
+MODULES = ["flambe", "flambe_torch", "flambe_ray", "flambe_nlp"]
 TESTING = ["pytest>=8", "pytest-timeout", "hypothesis", "hatchling", "editables", "typing-extensions"]
 TYPING = ["mypy", "types-PyYAML"]
 QUICK = "not slow and not gpu and not network"
