@@ -1,4 +1,4 @@
-"""`Packing`: the tokens of a padded batch without the padding, and the order in which a recurrence meets them.
+"""`Packing`: the tokens of a padded batch without the padding, in the order in which a recurrence meets them.
 
 T is the longest sequence, B the batch, N ≤ T·B the number of tokens. Packed tokens are sorted by their
 position in their own sequence, and within one position the sequences are sorted by length, longest first:
@@ -10,18 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
-from typing import NamedTuple
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import torch
 
 
-class Segment(NamedTuple):
-    """Packed tokens `start` to `stop`, whose states follow those in the rows from `previous` on."""
+class Step(NamedTuple):
+    """The tokens of part `part`: their states follow those in the table's rows from `previous` on.
 
-    start: int
-    stop: int
+    They are of the sorted sequences from `row` on.
+    """
+
+    part: int
     previous: int
+    row: int
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,35 @@ class Order:
     All states of a run lie in one table (B + N, H): the initial ones and, in packed order, one a token.
 
     Attributes:
-        segments: The tokens in the order in which they are computed.
+        sizes: The numbers of tokens of the parts, as which the packed tokens are computed.
+        steps: The parts in the order in which they are computed.
         initial: The rows of the table that hold the initial states.
         tokens: The rows of the table that hold the tokens' states.
-        previous: (N,) int64, for each token the row of the state before it; a slice where that is one.
         last: (B,) int64, for each sequence the row of its last state; a slice where that is one.
     """
 
-    segments: tuple[Segment, ...]
+    sizes: tuple[int, ...]
+    steps: tuple[Step, ...]
     initial: slice
     tokens: slice
-    previous: torch.Tensor | slice
     last: torch.Tensor | slice
+
+    def split(self, tokens: torch.Tensor | None) -> Sequence[Any]:
+        """For each step, in order, its part of tokens (N, H), as views; None for each if there is none."""
+        if tokens is None:
+            return [None] * len(self.steps)
+        parts = tokens.split(self.sizes)  # type: ignore[no-untyped-call]  # torch's has no types
+        return [parts[step.part] for step in self.steps]
+
+    def rows(self, sequences: torch.Tensor | None) -> Sequence[Any]:
+        """For each step, in order, the rows of its sequences among (B, H), as views."""
+        if sequences is None:
+            return [None] * len(self.steps)
+        return [sequences.narrow(0, step.row, self.sizes[step.part]) for step in self.steps]
+
+    def before(self, states: torch.Tensor) -> Sequence[torch.Tensor]:
+        """For each step, in order, the states before it, as views of the table (B + N, H)."""
+        return [states.narrow(0, step.previous, self.sizes[step.part]) for step in self.steps]
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,7 @@ class Packing:
         rank: (N,) int64, the sorted sequence that each packed token is of; None if nothing is padded.
         sequences: (B,) int64, the sequences from the longest to the shortest; None if nothing is padded.
         orders: How to walk forwards and backwards.
+        pad: (T, B) bool, true where padding was kept among the tokens; None if it was left out.
     """
 
     shape: tuple[int, int]
@@ -62,6 +83,7 @@ class Packing:
     rank: torch.Tensor | None
     sequences: torch.Tensor | None
     orders: tuple[Order, Order]
+    pad: torch.Tensor | None = None
 
     @classmethod
     def of(cls, length: int, batch: int, pad: torch.Tensor | None) -> Packing:
@@ -76,10 +98,17 @@ class Packing:
         sort = (steps * batch + columns[:, 1]).argsort()
         rank = columns[sort, 1]
         positions = columns[sort, 0] * batch + sequences[rank]
-        return cls((length, batch), positions, rank, sequences, _ragged_orders(lengths, rank))
+        return cls((length, batch), positions, rank, sequences, _ragged_orders(lengths))
+
+    @classmethod
+    def keeping_padding(cls, length: int, batch: int, pad: torch.Tensor) -> Packing:
+        """The packing in which all T·B places count as tokens."""
+        return cls((length, batch), None, None, None, _full_orders(length, batch), pad)
 
     def pack(self, x: torch.Tensor) -> torch.Tensor:
         """The tokens (N, F) of x (T, B, F)."""
+        if self.pad is not None:
+            x = x.masked_fill(self.pad[:, :, None], 0)
         flat = x.flatten(0, 1)
         return flat if self.positions is None else flat.index_select(0, self.positions)
 
@@ -89,7 +118,8 @@ class Packing:
         if self.positions is not None:
             empty = tokens.new_zeros(length * batch, tokens.shape[1])
             tokens = empty.index_copy(0, self.positions, tokens)
-        return tokens.view(length, batch, -1)
+        x = tokens.view(length, batch, -1)
+        return x if self.pad is None else x.masked_fill(self.pad[:, :, None], 0)
 
     def sort(self, rows: torch.Tensor) -> torch.Tensor:
         """Something (B, F) of each sequence, in the order of `sequences`."""
@@ -108,66 +138,50 @@ class Packing:
 
 def _full_orders(length: int, batch: int) -> tuple[Order, Order]:
     tokens = length * batch
-    forwards = tuple(Segment(t * batch, (t + 1) * batch, t * batch) for t in range(length))
-    backwards = tuple(Segment(t * batch, (t + 1) * batch, (t + 1) * batch) for t in reversed(range(length)))
-    first, behind_first = slice(0, batch), slice(batch, batch + tokens)
-    before_last, last = slice(0, tokens), slice(tokens, tokens + batch)
+    sizes = (batch,) * length
+    forwards = tuple(Step(t, previous=t * batch, row=0) for t in range(length))
+    backwards = tuple(Step(t, previous=(t + 1) * batch, row=0) for t in reversed(range(length)))
+    front, back = slice(0, batch), slice(tokens, tokens + batch)
     return (
-        Order(forwards, first, behind_first, previous=before_last, last=last),
-        Order(backwards, last, before_last, previous=behind_first, last=first),
+        Order(sizes, forwards, initial=front, tokens=slice(batch, batch + tokens), last=back),
+        Order(sizes, backwards, initial=back, tokens=slice(0, tokens), last=front),
     )
 
 
-def _ragged_orders(lengths: torch.Tensor, rank: torch.Tensor) -> tuple[Order, Order]:
+def _ragged_orders(lengths: torch.Tensor) -> tuple[Order, Order]:
+    """The orders for sequences of these lengths (B,), longest first."""
     counts: list[int] = lengths.tolist()
     sizes = [sum(count > step for count in counts) for step in range(max(counts, default=0))]
     starts = list(accumulate(sizes, initial=0))
-    initial = starts[-1]  # backwards, the initial states lie behind the tokens
-    forwards = _forward_segments(sizes, starts, len(counts))
-    backwards = _backward_segments(sizes, starts, initial)
-    places = torch.tensor(starts, device=rank.device)
-    rows = torch.arange(len(counts), device=rank.device)
-    final = places[(lengths - 1).clamp(min=0)] + rows + len(counts)
+    rows = torch.arange(len(counts), device=lengths.device)
+    final = torch.tensor(starts, device=lengths.device)[(lengths - 1).clamp(min=0)] + rows + len(counts)
+    tokens = starts[-1]
+    backwards = _backward_parts(sizes, starts, tokens)
+    before = [0, *(start + len(counts) for start in starts[:-2])]
     return (
         Order(
-            forwards,
-            slice(0, len(counts)),
-            slice(len(counts), None),
-            previous=_previous(forwards, rank.device),
+            tuple(sizes),
+            tuple(Step(t, previous, row=0) for t, previous in enumerate(before[: len(sizes)])),
+            initial=slice(0, len(counts)),
+            tokens=slice(len(counts), len(counts) + tokens),
             last=torch.where(lengths > 0, final, rows),
         ),
         Order(
-            backwards,
-            slice(initial, None),
-            slice(0, initial),
-            previous=_previous(backwards, rank.device),
-            last=torch.where(lengths > 0, rows, rows + initial),
+            tuple(size for size, _ in backwards),
+            tuple(step for _, step in reversed(backwards)),
+            initial=slice(tokens, tokens + len(counts)),
+            tokens=slice(0, tokens),
+            last=torch.where(lengths > 0, rows, rows + tokens),
         ),
     )
 
 
-def _forward_segments(sizes: Sequence[int], starts: Sequence[int], batch: int) -> tuple[Segment, ...]:
-    before = [0, *(start + batch for start in starts)]
-    return tuple(
-        Segment(start, start + size, previous)
-        for start, size, previous in zip(starts, sizes, before, strict=False)
-    )
-
-
-def _backward_segments(sizes: Sequence[int], starts: Sequence[int], initial: int) -> tuple[Segment, ...]:
-    """At each step, the sequences that end there begin; the longer ones go on."""
-    segments = []
-    for step in reversed(range(len(sizes))):
-        start, stop = starts[step], starts[step + 1]
-        longer = sizes[step + 1] if step + 1 < len(sizes) else 0
+def _backward_parts(sizes: Sequence[int], starts: Sequence[int], initial: int) -> list[tuple[int, Step]]:
+    """Sizes and steps of the parts: at each place the longer sequences go on, those that end there begin."""
+    parts: list[tuple[int, Step]] = []
+    for size, longer, stop in zip(sizes, [*sizes, 0][1:], starts[1:], strict=True):
         if longer:
-            segments.append(Segment(start, start + longer, stop))
-        if start + longer < stop:
-            segments.append(Segment(start + longer, stop, initial + longer))
-    return tuple(segments)
-
-
-def _previous(segments: Sequence[Segment], device: torch.device) -> torch.Tensor:
-    in_place = sorted(segments)
-    rows = chain.from_iterable(range(s.previous, s.previous + s.stop - s.start) for s in in_place)
-    return torch.tensor(list(rows), dtype=torch.int64, device=device)
+            parts.append((longer, Step(len(parts), previous=stop, row=0)))
+        if size > longer:
+            parts.append((size - longer, Step(len(parts), previous=initial + longer, row=longer)))
+    return parts

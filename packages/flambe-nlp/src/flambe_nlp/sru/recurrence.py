@@ -1,7 +1,8 @@
-"""The recurrence of the simple recurrent unit, with a backward pass written by hand.
+"""The simple recurrent unit's products and recurrence, with a backward pass written by hand.
 
-Only c_t and the forget gate need the state before them, step by step; the backward pass is a linear
-recurrence in the gradient of c_t. All else is done for all tokens at once. Nothing here is compiled.
+Both passes are one loop over the steps, in which each operation is on what a step has, all of it contiguous,
+and writes where the result is kept: the working set stays in the processor's cache, and autograd records one
+operation for the whole layer instead of a dozen a step. Nothing is compiled.
 
 Source: Lei, Zhang, Wang, Dai and Artzi, "Simple Recurrent Units for Highly Parallelizable Recurrence",
 EMNLP 2018, section 3: equations 1 and 2 (the light recurrence) and 3 and 4 (the highway network).
@@ -9,6 +10,7 @@ EMNLP 2018, section 3: equations 1 and 2 (the light recurrence) and 3 and 4 (the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,19 +18,22 @@ from torch.autograd.function import once_differentiable
 
 from flambe_nlp.sru.packing import Order
 
-CANDIDATE, FORGET, RESET, SKIP = range(4)
-"""The places of W x, W_f x + b_f, W_r x + b_r, and of the projected input where sizes differ, in `u`."""
+SKIP = 3
+"""The place of the projected skip term among the k products; before it, W x, W_f x and W_r x."""
 
 
 class Recurrence(torch.autograd.Function):
     """Hidden and last states of one layer in one direction.
 
-    Takes, for N packed tokens of B sequences, in this order:
-        u: (N, k, H) the products with the weights, biases added; k is 4 if the skip term is projected.
-        x: (N, H) the skip term where it is the layer's input, else None.
-        v: (2, H) the weights of the state in the forget and the reset gate, or (N, 2, H).
+    Takes, for N packed tokens (I entries each) of B sequences and k products (4 if the skip term is one of
+    them, else 3), in this order:
+        x: (N, I) the tokens, or None.
+        weight: (k, I, H) W, W_f, W_r and the skip term's; the products themselves, (k, N, H), if x is None.
+        bias: (2, H) b_f and b_r.
+        skip: (N, H) what enters h beside the state, or None; not if k is 4.
+        v: (2, H) the weights of the state in the forget and in the reset gate, or (2, N, H).
         initial: (B, H) the states before the first token, sorted as the packing is.
-        drop: (N, H) what the states are multiplied by before they enter h, or None.
+        drop: (B, H) what the states are multiplied by before they enter h, or None.
         tanh: Whether the states pass through tanh before they enter h.
         order: The order of the tokens in this direction.
 
@@ -36,126 +41,132 @@ class Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917  # autograd hands them over by position
         ctx: Any,
-        u: torch.Tensor,
         x: torch.Tensor | None,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        skip: torch.Tensor | None,
         v: torch.Tensor,
         initial: torch.Tensor,
         drop: torch.Tensor | None,
         tanh: bool,
         order: Order,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        states = u.new_empty(len(initial) + len(u), u.shape[2])  # (B + N, H)
+        u = _products(x, weight, bias)  # (k, N, H); the gates take the place of their products
+        if len(u) > SKIP:
+            skip = u[SKIP]
+        states = u.new_empty(len(initial) + u.shape[1], u.shape[2])  # (B + N, H)
         states[order.initial] = initial
-        gates = u.new_empty(len(u), 2, u.shape[2])  # (N, 2, H)
-        _run(u, v, states, gates, order)
-        h = states[order.tokens]
-        if tanh:
-            h = h.tanh()
-        reset = gates[:, 1] if drop is None else gates[:, 1] * drop
-        skip = u[:, SKIP] if u.shape[1] > SKIP else x
-        h = h * reset if skip is None else torch.lerp(skip, h, reset)  # eq. 4: r c + (1 - r) x
-        ctx.save_for_backward(u, x, v, drop, states, gates)
+        h = torch.empty_like(u[0])
+        steps = zip(
+            order.before(states),
+            *map(order.split, (*u[:SKIP], skip, states[order.tokens], h)),
+            order.rows(drop),
+            *_weights(order, v, len(initial), by_token=v.ndim == 3),
+            strict=True,
+        )
+        for before, w_t, f_t, r_t, skip_t, c_t, h_t, drop_t, v_f_t, v_r_t in steps:
+            f_t.addcmul_(v_f_t, before).sigmoid_()  # eq. 1
+            torch.lerp(w_t, before, f_t, out=c_t)  # eq. 2: f c_(t-1) + (1 - f) W x
+            r_t.addcmul_(v_r_t, before).sigmoid_()  # eq. 3
+            g = c_t.tanh() if tanh else c_t
+            share = r_t if drop_t is None else r_t * drop_t
+            if skip_t is None:
+                torch.mul(g, share, out=h_t)
+            else:
+                torch.lerp(skip_t, g, share, out=h_t)  # eq. 4: r g(c) + (1 - r) x
+        ctx.save_for_backward(x, weight if x is not None else None, skip, v, drop, u, states, h)
         ctx.tanh, ctx.order = tanh, order
-        ctx.set_materialize_grads(False)
         return h, states[order.last].clone()
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx: Any, grad_h: torch.Tensor | None, grad_last: torch.Tensor | None
-    ) -> tuple[torch.Tensor | None, ...]:
-        u, x, v, drop, states, gates = ctx.saved_tensors
-        order = ctx.order
-        forget, reset = gates.unbind(1)  # (N, H) each
+    def backward(ctx: Any, grad_h: torch.Tensor, grad_last: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, weight, skip, v, drop, u, states, h = ctx.saved_tensors
+        order: Order = ctx.order
+        grad_h = grad_h.contiguous()
         grad_u = torch.empty_like(u)
-        grad_states = torch.zeros_like(states)  # (B + N, H)
-        grad_c = grad_states[order.tokens]
-        grad_x = None
-        if grad_h is None:
-            grad_u[:, RESET:] = 0
+        grad_skip = grad_u[SKIP] if len(u) > SKIP else torch.empty_like(h)
+        grad_v = v.new_zeros(v.shape if v.ndim == 3 else (2, *grad_last.shape))
+        carried = grad_last.clone()  # (B, H): the gradients of c_t that later steps give
+        steps = zip(
+            order.before(states),
+            *map(order.split, (*u[:SKIP], skip, states[order.tokens], h)),
+            *map(order.split, (grad_h, *grad_u[:SKIP], grad_skip)),
+            *map(order.rows, (drop, carried, torch.empty_like(carried))),
+            *_weights(order, v, len(carried), by_token=v.ndim == 3),
+            *_weights(order, grad_v, len(carried), by_token=v.ndim == 3),
+            strict=True,
+        )
+        for before, w_t, f_t, r_t, skip_t, c_t, h_t, *rest in reversed(list(steps)):
+            grad, grad_w_t, grad_f_t, grad_r_t, grad_skip_t, drop_t, grad_c, work, *weights = rest
+            v_f_t, v_r_t, grad_v_f_t, grad_v_r_t = weights
+            # Through eq. 4: h - x = r (g - x), so the reset gate's slope is (1 - r) (h - x).
+            torch.addcmul(grad, grad, r_t, value=-1, out=grad_skip_t)  # grad (1 - r)
+            difference = h_t if skip_t is None else torch.sub(h_t, skip_t, out=work)
+            torch.mul(difference, grad_skip_t, out=grad_r_t)
+            share = r_t
+            if drop_t is not None:
+                share = r_t * drop_t
+                torch.addcmul(grad, grad, share, value=-1, out=grad_skip_t)
+            grad_c.addcmul_(grad, share if not ctx.tanh else share * (1 - c_t.tanh().square()))
+            # Through eq. 2: c_t - W x = f (c_(t-1) - W x), so the forget gate's slope is (1 - f) (c_t - W x).
+            torch.addcmul(grad_c, grad_c, f_t, value=-1, out=grad_w_t)  # grad_c (1 - f)
+            torch.mul(torch.sub(c_t, w_t, out=work), grad_w_t, out=grad_f_t)
+            grad_c.mul_(f_t).addcmul_(grad_f_t, v_f_t).addcmul_(grad_r_t, v_r_t)
+            grad_v_f_t.addcmul_(grad_f_t, before)
+            grad_v_r_t.addcmul_(grad_r_t, before)
+        grad_x, grad_weight = _products_backward(grad_u, x, weight, ctx.needs_input_grad)
+        return (
+            grad_x,
+            grad_weight,
+            grad_u[1:SKIP].sum(1),
+            grad_skip if ctx.needs_input_grad[3] else None,
+            grad_v if v.ndim == 3 else grad_v.sum(1),
+            carried,
+            None,
+            None,
+            None,
+        )
+
+
+def _products(x: torch.Tensor | None, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """(k, N, H), new: the products with the biases of the gates."""
+    if x is None:
+        u = weight.clone(memory_format=torch.contiguous_format)
+        u[1:SKIP] += bias[:, None]
+        return u
+    u = x.new_empty(len(weight), len(x), weight.shape[2])
+    for k, (part, out) in enumerate(zip(weight, u, strict=True)):
+        if k in {1, 2}:
+            torch.addmm(bias[k - 1], x, part, out=out)
         else:
-            grad_x = _output_backward(grad_h, u, x, drop, states[order.tokens], reset, ctx.tanh, grad_u, grad_c)
-        if grad_last is not None:
-            _add(grad_states, order.last, grad_last)
-        before = states[order.previous]  # (N, H)
-        slope = _sigmoid_backward(before - u[:, CANDIDATE], forget)  # d c_t / d (what the forget gate is of)
-        chain = torch.addcmul(forget, slope, v[..., 0, :])  # d c_t / d c_(t-1) by eq. 1 and 2
-        _run_back(grad_states, grad_c, chain, grad_u[:, RESET], v, order)
-        torch.addcmul(grad_c, grad_c, forget, value=-1, out=grad_u[:, CANDIDATE])
-        torch.mul(grad_c, slope, out=grad_u[:, FORGET])
-        grad_v = None
-        if ctx.needs_input_grad[2]:
-            grad_v = grad_u[:, FORGET : RESET + 1] * before[:, None]
-            if v.ndim == 2:
-                grad_v = grad_v.sum(0)
-        return grad_u, grad_x, grad_v, grad_states[order.initial], None, None, None
+            torch.mm(x, part, out=out)
+    return u
 
 
-def _run(u: torch.Tensor, v: torch.Tensor, states: torch.Tensor, gates: torch.Tensor, order: Order) -> None:
-    candidates, products = u[:, CANDIDATE], u[:, FORGET : RESET + 1]
-    after, forget = states[order.tokens], gates[:, 0]
-    for start, stop, previous in order.segments:
-        c = states[previous : previous + stop - start]
-        weights = v if v.ndim == 2 else v[start:stop]
-        gate = gates[start:stop]
-        torch.addcmul(products[start:stop], weights, c[:, None], out=gate)
-        gate.sigmoid_()  # eq. 1 and 3
-        torch.lerp(candidates[start:stop], c, forget[start:stop], out=after[start:stop])  # eq. 2
+def _products_backward(
+    grad_u: torch.Tensor, x: torch.Tensor | None, weight: torch.Tensor | None, needed: Sequence[bool]
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    if x is None or weight is None:
+        return None, grad_u
+    grad_x = grad_weight = None
+    if needed[0]:
+        grad_x = torch.mm(grad_u[0], weight[0].T, out=torch.empty_like(x))
+        for grad, part in zip(grad_u[1:], weight[1:], strict=True):
+            grad_x.addmm_(grad, part.T)
+    if needed[1]:
+        grad_weight = torch.empty_like(weight)
+        for grad, out in zip(grad_u, grad_weight, strict=True):
+            torch.mm(x.T, grad, out=out)
+    return grad_x, grad_weight
 
 
-def _output_backward(
-    grad_h: torch.Tensor,
-    u: torch.Tensor,
-    x: torch.Tensor | None,
-    drop: torch.Tensor | None,
-    c: torch.Tensor,
-    reset: torch.Tensor,
-    tanh: bool,
-    grad_u: torch.Tensor,
-    grad_c: torch.Tensor,
-) -> torch.Tensor | None:
-    """Write the gradients of the reset gate and of c through eq. 4; returns that of x."""
-    skip = u[:, SKIP] if u.shape[1] > SKIP else x
-    g = c.tanh() if tanh else c
-    grad_g = torch.mul(grad_h, reset, out=grad_c)
-    if drop is not None:
-        grad_g.mul_(drop)
-    grad_x = None
-    if skip is not None:
-        grad_x = torch.sub(grad_h, grad_g, out=grad_u[:, SKIP] if u.shape[1] > SKIP else None)
-    grad_reset = (g if skip is None else g - skip) * grad_h
-    if drop is not None:
-        grad_reset.mul_(drop)
-    grad_u[:, RESET] = _sigmoid_backward(grad_reset, reset)
-    if tanh:
-        grad_c.mul_(1 - g * g)
-    return grad_x if x is not None and u.shape[1] <= SKIP else None
-
-
-def _run_back(
-    grad_states: torch.Tensor,
-    grad_c: torch.Tensor,
-    chain: torch.Tensor,
-    grad_reset: torch.Tensor,
-    v: torch.Tensor,
-    order: Order,
-) -> None:
-    for start, stop, previous in reversed(order.segments):
-        weights = v[1] if v.ndim == 2 else v[start:stop, 1]
-        grad_before = grad_states[previous : previous + stop - start]
-        grad_before.addcmul_(chain[start:stop], grad_c[start:stop])
-        grad_before.addcmul_(grad_reset[start:stop], weights)
-
-
-def _add(table: torch.Tensor, rows: torch.Tensor | slice, values: torch.Tensor) -> None:
-    if isinstance(rows, slice):
-        table[rows] += values
-    else:
-        table.index_add_(0, rows, values)
-
-
-def _sigmoid_backward(grad: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    result: torch.Tensor = torch.ops.aten.sigmoid_backward(grad, y)  # grad · y (1 - y), in one pass
-    return result
+def _weights(order: Order, v: torch.Tensor, batch: int, by_token: bool) -> list[Sequence[torch.Tensor]]:
+    """For both gates, what each step takes of v: (2, N, H) `by_token`, else (2, B, H), or (2, H) for all."""
+    if by_token:
+        return [order.split(gate) for gate in v]
+    if v.ndim == 2:
+        v = v[:, None].expand(-1, batch, -1).contiguous()
+    return [order.rows(gate) for gate in v]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,6 +19,8 @@ RNN_TYPES: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
 )
 RNN_GROUP = "flambe_torch.rnn"
 """The entry-point group in which other packages name further types of RNN."""
+PROVIDERS: Mapping[str, str] = MappingProxyType({"sru": "flambe-nlp"})
+"""What to install for a type that is not here."""
 
 DENSE = 0.9
 """From this share of tokens among all places on, computing the padding too is faster than packing (CPU)."""
@@ -37,6 +40,7 @@ class RNNEncoder(Module):
         dropout: Share of entries zeroed in training, between the layers.
         pooling: `last`, `first`, `mean`, `max`, `sum`, or a module (B, T, H), mask → (B, H). `last` takes the
             final state of each direction: at the last token forwards, at the first token backwards.
+        rnn_options: Further arguments of that type's class, such as `layer_norm` of `sru`.
 
     Example:
         >>> encoder = RNNEncoder(input_size=3, hidden_size=5, rnn_type="gru", pooling="last")
@@ -54,6 +58,7 @@ class RNNEncoder(Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         pooling: str | nn.Module | None = None,
+        rnn_options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.rnn = rnn_type_of(rnn_type)(
@@ -63,6 +68,7 @@ class RNNEncoder(Module):
             dropout=dropout if n_layers > 1 else 0.0,  # there is nothing between the layers of one
             bidirectional=bidirectional,
             batch_first=True,
+            **(rnn_options or {}),
         )
         self.pooling = pooling_of(pooling)
         self.hidden_size = hidden_size
@@ -112,6 +118,8 @@ def rnn_type_of(name: str) -> Callable[..., nn.Module]:
     if name in RNN_TYPES:
         return RNN_TYPES[name]
     added = {point.name: point for point in entry_points(group=RNN_GROUP)}
+    if name not in added and name in PROVIDERS:
+        raise ValueError(f"the RNN {name!r} comes with {PROVIDERS[name]}: pip install {PROVIDERS[name]}")
     if name not in added:
         raise ValueError(f"no RNN is called {name!r}; there are {', '.join([*RNN_TYPES, *sorted(added)])}")
     loaded: Callable[..., nn.Module] = added[name].load()
