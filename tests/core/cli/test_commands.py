@@ -286,3 +286,19 @@ def test_export_of_what_is_not_there_is_named(flambe, config) -> None:
     assert "no variant of a stage 'wlak' has ended" in flambe("export", run, "wlak", "x").err
     assert "has no ended variant 'none'" in flambe("export", run, "walk", "x", "--variant", "none").err
     assert "walk/stride=2.0~6944eb/legs cannot be copied" in flambe("export", run, "walk.legs", "x").err
+
+
+@pytest.mark.parametrize(
+    ("line", "completions"),
+    [
+        ("flambe pl", ["plain,plan", "plain,plugins"]),
+        ("flambe describe Experi", ["plain,Experiment"]),
+        ("flambe run wal", ["file,wal"]),
+        ("flambe run walks.yaml --backend p", ["plain,pool"]),
+    ],
+)
+def test_shells_complete_commands_files_tags_and_executors(flambe, monkeypatch, line, completions) -> None:
+    monkeypatch.setenv("_FLAMBE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    assert flambe().out.splitlines() == completions

@@ -12,7 +12,7 @@ from flambe.registry.registry import Registry
 
 
 @click.command("check")
-@click.argument("file")
+@click.argument("file", type=click.Path())
 @click.argument("overrides", nargs=-1, metavar="[key.path=value]...")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("-i", "--install", is_flag=True, help="Install the header's extensions that are missing.")

@@ -6,7 +6,7 @@ import click
 
 
 @click.command("compare")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path())
 def command(*, runs: tuple[str, ...]) -> int:
     """Compare runs: for each stage, the best variant of each run and its metric."""
     from rich.text import Text

@@ -7,8 +7,12 @@ import click
 from flambe.registry.registry import Registry
 
 
+def _tags(context: click.Context, _argument: click.Parameter, incomplete: str) -> list[str]:
+    return sorted(tag for tag in context.obj.tags() if tag.startswith(incomplete))
+
+
 @click.command("describe")
-@click.argument("tag")
+@click.argument("tag", shell_complete=_tags)
 @click.option("--header", multiple=True, metavar="ALIAS=MODULE", help="A module to know as ALIAS.")
 @click.pass_obj
 def command(registry: Registry, *, tag: str, header: tuple[str, ...]) -> int:

@@ -6,9 +6,9 @@ import click
 
 
 @click.command("export")
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", type=click.Path())
 @click.argument("stage", metavar="STAGE")
-@click.argument("destination", metavar="DEST")
+@click.argument("destination", metavar="DEST", type=click.Path())
 @click.option("--variant", metavar="ID", help="Which variant (default: the best).")
 @click.option("--force", is_flag=True, help="Replace what DEST holds.")
 def command(*, run: str, stage: str, destination: str, variant: str | None, force: bool) -> int:

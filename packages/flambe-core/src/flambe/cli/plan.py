@@ -10,7 +10,7 @@ from flambe.cli.reading import read_config
 
 
 @click.command("plan")
-@click.argument("file")
+@click.argument("file", type=click.Path())
 @click.argument("overrides", nargs=-1, metavar="[key.path=value]...")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--graph", type=click.Choice(["mermaid"]), help="Draw the pipeline instead.")

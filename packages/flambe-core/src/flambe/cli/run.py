@@ -10,12 +10,22 @@ import click
 from flambe.cli.reading import read_config, read_secrets
 
 
+def _executors(context: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in ("auto", *context.obj.executors()) if name.startswith(incomplete)]
+
+
 @click.command("run")
-@click.argument("file")
+@click.argument("file", type=click.Path())
 @click.argument("overrides", nargs=-1, metavar="[key.path=value]...")
 @click.option("--resume", is_flag=True, help="Reuse what finished, go on with the rest.")
 @click.option("--force", is_flag=True, help="Delete the results of an earlier run first.")
-@click.option("--backend", default="auto", metavar="NAME", help="The executor; see `flambe plugins`.")
+@click.option(
+    "--backend",
+    default="auto",
+    metavar="NAME",
+    shell_complete=_executors,
+    help="The executor; see `flambe plugins`.",
+)
 @click.option("-i", "--install", is_flag=True, help="Install the header's extensions that are missing.")
 @click.option("--secrets", metavar="FILE", help="An ini file for !secret (default ~/.flambe/secrets.ini).")
 @click.option("--debug", is_flag=True, help="Run in this process, for breakpoints.")

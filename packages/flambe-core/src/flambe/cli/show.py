@@ -6,7 +6,7 @@ import click
 
 
 @click.command("show")
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--all", "everything", is_flag=True, help="Every variant, not only the best of each stage.")
 def command(*, run: str, as_json: bool, everything: bool) -> int:
