@@ -52,10 +52,10 @@ def test_a_second_run_asks_for_resume_or_force(flambe, config) -> None:
 
 def test_a_failed_stage_gives_exit_code_1_and_says_how_to_go_on(flambe, config) -> None:
     config.write_text("my: walking\n---\nname: bad\npipeline: {try: !my.Faulty {at: 1}}\n")
-    said = flambe("run", config)
+    said = flambe("run", config, "try.at=2")
     assert said.code == 1
-    assert "failed: try/default: RuntimeError: bad luck at step 1" in said.err
-    assert f"when it is mended, go on with: flambe run {config} --resume" in said.err
+    assert "failed: try/default: RuntimeError: bad luck at step 2" in said.err
+    assert f"when it is mended, go on with: flambe run {config} try.at=2 --resume" in said.err
     assert "Traceback" not in said.err
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 
 import click
@@ -72,5 +73,5 @@ def command(
             observe=progress.update,
             started=progress.started,
         )
-    print_outcome(outcome, again=f"flambe run {file} --resume")
+    print_outcome(outcome, again=shlex.join(["flambe", "run", file, *overrides, "--resume"]))
     return outcome.exit_code
