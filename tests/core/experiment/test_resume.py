@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flambe.errors import DamagedSaveError, JournalError, OutputLockedError, RunError, SavingError
+from flambe.experiment.engine import Update
 from flambe.experiment.session import Outcome
 from flambe.storage.storage import open_storage
 
@@ -43,9 +44,11 @@ def table(outcome: Outcome) -> dict[tuple[str, str], object]:
 
 def test_a_finished_run_is_reused_whole(run, config, tmp_path: Path) -> None:
     first = run(config())
-    again = run(config(), resume=True)
+    updates: list[Update] = []
+    again = run(config(), resume=True, observe=updates.append)
     assert done_again(again) == set()
     assert table(again) == table(first)
+    assert {update.change for update in updates} == {"expanded", "reused"}
     assert (tmp_path / "diary").read_text() == "3\n"
 
 

@@ -53,7 +53,7 @@ class PlainLines:
 
     def update(self, update: Update) -> None:
         record = update.record
-        if update.change in {"expanded", "stepped"} or record is None:
+        if update.change in {"expanded", "reused", "stepped"} or record is None:
             return
         name = f"{record.key.stage}/{record.key.variant}"
         if update.change == "started":

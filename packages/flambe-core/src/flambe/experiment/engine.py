@@ -36,7 +36,7 @@ from flambe.variants.variant import Variant
 _TICK_S = 0.2
 
 Restore = Literal["fresh", "checkpoint", "finished"]
-Change = Literal["expanded", "started", "stepped", "ended", "failed"]
+Change = Literal["expanded", "reused", "started", "stepped", "ended", "failed"]
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,7 @@ class Engine:
         self.records[key] = record
         if record.ended_well:
             self.reused.add(key)
+            self._in.observe(Update("reused", stage.name, record))
             self._ended(key)
             return
         waits = 0
