@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from flambe_torch.frameworks import TorchFramework
+from flambe_torch.memory import keep_freed_memory
 
 
 class _Closed(BaseException):
@@ -47,6 +48,7 @@ class SteppedFit(pl.Callback):
             return
         self._context = contextvars.copy_context()
         if self._thread is None:
+            keep_freed_memory()
             self._thread = threading.Thread(target=self._run, name="flambe-fit", daemon=True)
             self._thread.start()
         self._go.release()
