@@ -102,7 +102,7 @@ class Packing(ABC):
         self._reducers = reducers
 
     @abstractmethod
-    def pack(self, values: Mapping[LinkPath, Any]) -> Packed:
+    def pack(self, values: Mapping[LinkPath, Any]) -> Any:
         """`values`, ready to travel.
 
         Raises:

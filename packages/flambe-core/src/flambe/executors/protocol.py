@@ -12,9 +12,18 @@ from flambe.trials.protocol import (
     TrialKey,
     TrialTask,
 )
+from flambe.variants.search import Search
+from flambe.variants.space import StageSpace
 
 Deliver: TypeAlias = Callable[[Event], None]
 """Takes an event; it may submit, stop, interrupt and release, but neither wait nor close."""
+
+
+class Searcher(Protocol):
+    """What an executor offers beside `Executor` that runs the search algorithms which a config names."""
+
+    def search(self, space: StageSpace, number: int) -> Search:
+        """The search that the stage's brief asks for; `number` tells those of one stage apart."""
 
 
 class Executor(Protocol):

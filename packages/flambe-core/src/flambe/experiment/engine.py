@@ -13,6 +13,7 @@ from flambe.experiment.journal import TrialRecord
 from flambe.experiment.linked_values import LinkedValues
 from flambe.experiment.reuse import Reuse
 from flambe.experiment.run_folder import RunFolder, folder_of
+from flambe.experiment.searching import NewSearch, Searching
 from flambe.experiment.settings import Settings
 from flambe.experiment.showing import Showing
 from flambe.experiment.stage_run import StageRun, upstream_keys
@@ -58,7 +59,9 @@ class Ingredients:
     folder: RunFolder
     reuse: Reuse
     devices_of: Mapping[str, Mapping[str, float]]
+    at_once_of: Mapping[str, int]
     threads_of: Mapping[str, int]
+    new_search: NewSearch | None = None
     sinks: Sequence[MetricSink] = ()
     observe: Callable[[Update], None] = lambda update: None
 
@@ -118,8 +121,8 @@ class Engine:
                     self._showing.add(key, logged)
             case Stepped():
                 self._stepped(event)
-            case Paused(key=key, step=step):
-                self._paused(key, step)
+            case Paused(key=key, step=step, checkpoint=stored):
+                self._paused(key, step, stored=stored)
             case Finished(key=key) if self._values.is_restoring(key):
                 self._restored(key, event.handle)
             case Finished():
@@ -141,10 +144,14 @@ class Engine:
         for stage in self._stages.values():
             if stage.variants is None and all(self._stages[name].settled for name in stage.space.needs):
                 self._add_trials(stage)
+            self._suggest(stage)
             self._choose(stage)
 
     def _add_trials(self, stage: StageRun) -> None:
         upstream = {name: self._stages[name].flowing() for name in stage.space.needs}
+        if stage.samples is not None:
+            self._search(stage, upstream)
+            return
         stage.variants = {variant.id: variant for variant in stage.space.expand(upstream)}
         stage.open = set(stage.variants)
         self._in.observe(Update("expanded", stage.name))
@@ -152,6 +159,35 @@ class Engine:
             self._add_trial(stage, variant)
         for name in stage.space.needs:
             self._release_unused(self._stages[name])
+
+    def _search(self, stage: StageRun, upstream: Mapping[str, Sequence[Variant]]) -> None:
+        """Begins the stage's searches, with what an earlier run has found."""
+        assert stage.samples is not None
+        assert self._in.new_search is not None
+        stage.searching = Searching.over(stage.space, upstream, stage.samples, self._in.new_search)
+        stage.variants = {}
+        earlier = (record for key, record in self._in.reuse.earlier.items() if key.stage == stage.name)
+        for variant in list(stage.searching.replay(earlier)):
+            self._add_suggested(stage, variant)
+
+    def _suggest(self, stage: StageRun) -> None:
+        """Tries as many variants of a searched stage at once as there is room for."""
+        searching = stage.searching
+        while searching is not None and searching.left and not self._stopping:
+            tried = [self.records[TrialKey(stage.name, id_)].status for id_ in stage.open]
+            if len(tried) - tried.count("paused") >= self._in.at_once_of[stage.name]:
+                return
+            variant = searching.next(waiting=bool(tried))
+            if variant is None:
+                return
+            self._add_suggested(stage, variant)
+
+    def _add_suggested(self, stage: StageRun, variant: Variant) -> None:
+        assert stage.variants is not None
+        stage.variants[variant.id] = variant
+        stage.open.add(variant.id)
+        self._in.observe(Update("expanded", stage.name))
+        self._add_trial(stage, variant)
 
     def _add_trial(self, stage: StageRun, variant: Variant) -> None:
         key = TrialKey(stage.name, variant.id)
@@ -195,6 +231,7 @@ class Engine:
             seed=record.seed,
             upstream=record.upstream,
             choices=record.choices,
+            **({} if stage.searching is None else {"suggestion": stage.searching.suggestions[variant.id]}),
         )
         return record
 
@@ -232,7 +269,7 @@ class Engine:
                 upstream=record.upstream,
                 restore=restore or ("fresh" if record.status == "pending" else "checkpoint"),
                 attempt=record.attempts,
-                siblings=len(stage.open),
+                siblings=len(stage.open) + stage.unsuggested,
             )
         )
 
@@ -270,15 +307,22 @@ class Engine:
             checkpoint=event.checkpoint,
             seconds=round(event.seconds, 6),
         )
+        record.lower_is_better = event.lower_is_better
+        if (searching := self._stages[event.key.stage].searching) is not None:
+            searching.note(record)
         self._in.observe(Update("stepped", event.key.stage, record))
 
-    def _paused(self, key: TrialKey, step: int) -> None:
+    def _paused(self, key: TrialKey, step: int, *, stored: bool) -> None:
         record = self.records[key]
-        record.status, record.step, record.checkpoint = "paused", step, step
+        record.status, record.step = "paused", step
+        if stored:
+            record.checkpoint = step
+            self._note("left", key, step=step)
+        elif key not in self._waiting:
+            self._note("waits", key, step=step)
         self._waiting.add(key)
-        self._note("left", key, step=step)
-        self._in.folder.write_trial(record)
         self._in.observe(Update("stepped", key.stage, record))
+        self._expand()
 
     def _finished(self, event: Finished) -> None:
         key, record = event.key, self.records[event.key]
@@ -294,6 +338,7 @@ class Engine:
             lower_is_better=record.lower_is_better,
         )
         record.ended = self._in.folder.journal.last_time
+        self._tell(record)
         self._values.keep(key, event.handle)
         self._in.folder.drop_checkpoints(key)
         self._in.folder.write_trial(record)
@@ -354,14 +399,20 @@ class Engine:
         record.status, record.error = "failed", error
         record.ended = self._in.folder.journal.last_time
         self._in.folder.write_trial(record)
+        self._tell(record)
         self._in.observe(Update("failed", key.stage, record))
         self._stages[key.stage].open.discard(key.variant)
         self._block_dependants(key)
+
+    def _tell(self, record: TrialRecord) -> None:
+        if (searching := self._stages[record.key.stage].searching) is not None:
+            searching.tell(record)
 
     def _block(self, key: TrialKey, error: str) -> None:
         """A trial that cannot run because one before it failed stays pending; a resume tries it again."""
         record = self.records[key]
         record.error = error
+        self._tell(record)
         self._stages[key.stage].open.discard(key.variant)
         self._block_dependants(key)
 
@@ -410,7 +461,7 @@ class Engine:
         stage = self._stages[key.stage]
         out = stage.chosen is not None and all(variant.id != key.variant for variant in stage.chosen)
         if not out:
-            if any(self._stages[name].variants is None for name in stage.consumers):
+            if not all(self._stages[name].known for name in stage.consumers):
                 return
             if any(self._needs_values(dependant) for dependant in self._dependants.get(key, ())):
                 return

@@ -37,6 +37,7 @@ class TrialRecord:
     seed: int = 0
     upstream: dict[str, str] = field(default_factory=dict)
     choices: dict[str, Any] = field(default_factory=dict)
+    suggestion: dict[str, int | float] | None = None
     step: int = 0
     checkpoint: int | None = None
     metric: float | None = None
@@ -125,6 +126,7 @@ def _apply(record: TrialRecord, event: dict[str, Any]) -> None:
                 setattr(record, name, getattr(fresh, name))
             record.fingerprint, record.seed = event["fingerprint"], event["seed"]
             record.upstream, record.choices = event["upstream"], event["choices"]
+            record.suggestion = event.get("suggestion")
         case "started":
             record.status, record.step = "running", event["step"]
             record.attempts += 1
@@ -136,6 +138,8 @@ def _apply(record: TrialRecord, event: dict[str, Any]) -> None:
                 record.checkpoint = record.step
         case "resumed":
             record.status, record.step = "running", event["step"]
+        case "waits":
+            record.status = "paused"
         case "left":
             record.status = "paused"
             record.checkpoint = event["step"]

@@ -80,7 +80,7 @@ def foresee(stages: Mapping[str, StageRun], reuse: Reuse) -> dict[tuple[str, str
     """
     said: dict[tuple[str, str], str] = {}
     for stage in stages.values():
-        if not all(stages[name].settled for name in stage.space.needs):
+        if stage.samples is not None or not all(stages[name].settled for name in stage.space.needs):
             continue
         upstream = {name: stages[name].flowing() for name in stage.space.needs}
         stage.variants = {variant.id: variant for variant in stage.space.expand(upstream)}

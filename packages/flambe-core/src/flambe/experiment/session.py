@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from flambe.errors import RunError
 from flambe.executors.devices import available
 from flambe.executors.protocol import Executor
 from flambe.experiment.briefs import briefs
@@ -18,8 +19,9 @@ from flambe.experiment.journal import TrialRecord
 from flambe.experiment.machine import describe_run
 from flambe.experiment.preparing import refuse_too_many, reuse_of, stage_spaces
 from flambe.experiment.run_folder import CONFIG, RUN, RunFolder
+from flambe.experiment.searching import NewSearch
 from flambe.experiment.settings import Settings, settings_from
-from flambe.experiment.share import devices_of, threads_of
+from flambe.experiment.share import at_once_of, devices_of, threads_of
 from flambe.experiment.stage_run import StageRun, stage_runs
 from flambe.language import nodes
 from flambe.language.read import Document
@@ -94,7 +96,9 @@ class Session:
         self._settings = settings_from(document.root)
         refuse_too_many(self._settings)
         self._spaces = stage_spaces(self._settings)
-        self._stages = stage_runs(self._settings.pipeline, self._spaces, self._settings.reduce)
+        self._stages = stage_runs(
+            self._settings.pipeline, self._spaces, self._settings.reduce, self._settings.searched()
+        )
         self._resources = locate(self._settings.resources, folder=Path(document.file).parent)
         self._devices = available()
 
@@ -110,6 +114,7 @@ class Session:
             earlier = folder.open(resume=resume, force=self._wishes.force)
             executor = self._start_executor(storage.url)
             stack.callback(executor.close)
+            shares = devices_of(self._settings, self._devices)
             engine = Engine(
                 Ingredients(
                     settings=self._settings,
@@ -117,7 +122,9 @@ class Session:
                     executor=executor,
                     folder=folder,
                     reuse=reuse_of(self._settings, earlier, self._registry, self._resources),
-                    devices_of=devices_of(self._settings, self._devices),
+                    devices_of=shares,
+                    at_once_of=at_once_of(shares, self._devices),
+                    new_search=self._new_search(executor),
                     threads_of=threads_of(self._settings, self._spaces, self._devices),
                     sinks=self._open_sinks(storage.url, stack),
                     observe=self._wishes.observe,
@@ -167,6 +174,12 @@ class Session:
         executor: Executor = self._registry.executor(self._backend())()
         executor.start(setting, self._devices, at_once=_at_once(self._settings, self._spaces))
         return executor
+
+    def _new_search(self, executor: Executor) -> NewSearch | None:
+        new: NewSearch | None = getattr(executor, "search", None)
+        if new is None and self._settings.search:
+            raise RunError(f"search: the executor {self._backend()!r} runs no search algorithms; 'ray' does")
+        return new
 
     def _backend(self) -> str:
         """The executor's name: Ray where a stage asks for what only it has, or a cluster is named."""

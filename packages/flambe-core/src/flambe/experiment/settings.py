@@ -41,6 +41,20 @@ class Settings:
         """How many joint draws `stage` makes from its distributions."""
         return self.num_samples if isinstance(self.num_samples, int) else self.num_samples.get(stage, 1)
 
+    def searched(self) -> dict[str, int]:
+        """For each stage with a search, how many variants it tries."""
+        return {
+            stage: search_samples(node, otherwise=self.samples_of(stage))
+            for stage, node in self.search.items()
+        }
+
+
+def search_samples(search: Node, *, otherwise: int) -> int:
+    """The `num_samples` of a search algorithm's arguments."""
+    arguments = search.arguments if isinstance(search, nodes.Build) else None
+    given = arguments.get("num_samples") if isinstance(arguments, nodes.Mapping) else None
+    return given.value if isinstance(given, nodes.Scalar) and isinstance(given.value, int) else otherwise
+
 
 def settings_from(root: Node) -> Settings:
     """The settings that an experiment's root node (`!Experiment`, or a mapping without a tag) writes."""

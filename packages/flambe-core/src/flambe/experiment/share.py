@@ -29,6 +29,14 @@ def devices_of(settings: Settings, total: Mapping[str, float]) -> dict[str, dict
     return shares
 
 
+def at_once_of(shares: Mapping[str, Mapping[str, float]], total: Mapping[str, float]) -> dict[str, int]:
+    """How many trials of each stage the devices have room for; at least 1."""
+    return {
+        stage: max(1, min(int(total[device] / wanted + 1e-6) for device, wanted in share.items() if wanted))
+        for stage, share in shares.items()
+    }
+
+
 def threads_of(
     settings: Settings, spaces: Mapping[str, StageSpace], total: Mapping[str, float]
 ) -> dict[str, int]:

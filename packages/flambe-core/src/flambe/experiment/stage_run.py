@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from flambe.errors import ReduceError
 from flambe.experiment.journal import TrialRecord
+from flambe.experiment.searching import Searching
 from flambe.language import nodes
 from flambe.language.links import LinkPath
 from flambe.language.nodes import Node
@@ -30,6 +31,8 @@ class StageRun:
         open: The variants that have not ended yet.
         chosen: After a `reduce`, the variants that flow on.
         front: While a `reduce` waits, the best variants so far, best first, at most as many as it keeps.
+        samples: How many variants a search tries for each combination of upstream variants, if it has one.
+        searching: Its searches, once its upstream variants are known.
     """
 
     name: str
@@ -41,15 +44,27 @@ class StageRun:
     open: set[str] = field(default_factory=set)
     chosen: list[Variant] | None = None
     front: list[tuple[tuple[float, str], str]] = field(default_factory=list)
+    samples: int | None = None
+    searching: Searching | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether there will be no more variants than there are."""
+        return self.variants is not None and not self.unsuggested
+
+    @property
+    def unsuggested(self) -> int:
+        """How many variants its search has still to suggest."""
+        return 0 if self.searching is None else self.searching.left
 
     @property
     def ended(self) -> bool:
-        return self.variants is not None and not self.open
+        return self.known and not self.open
 
     @property
     def settled(self) -> bool:
         """Whether it is known which of its variants flow on."""
-        return self.variants is not None if self.reduce is None else self.chosen is not None
+        return self.known if self.reduce is None else self.chosen is not None
 
     def flowing(self) -> list[Variant]:
         """The variants that later stages see."""
@@ -90,7 +105,10 @@ def _result(variant: Variant, record: TrialRecord) -> Result:
 
 
 def stage_runs(
-    pipeline: Mapping[str, Node], spaces: Mapping[str, StageSpace], reduce: Mapping[str, int]
+    pipeline: Mapping[str, Node],
+    spaces: Mapping[str, StageSpace],
+    reduce: Mapping[str, int],
+    samples: Mapping[str, int],
 ) -> dict[str, StageRun]:
     """The stages in order, each knowing what later stages link to."""
     made = {}
@@ -103,6 +121,7 @@ def stage_runs(
             exports=tuple(sorted(exports, key=str)),
             consumers=tuple(stage for stage, other in spaces.items() if name in other.needs),
             reduce=reduce.get(name),
+            samples=samples.get(name),
         )
     return made
 

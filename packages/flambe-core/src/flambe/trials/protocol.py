@@ -147,10 +147,14 @@ class Left:
 
 @dataclass(frozen=True)
 class Paused:
-    """A scheduler lets the trial wait after `step` steps, with a checkpoint; `Started` says it goes on."""
+    """A scheduler lets the trial wait after `step` steps; `Started` says that it goes on.
+
+    It may come a second time, when the trial makes room for another: then with a checkpoint.
+    """
 
     key: TrialKey
     step: int
+    checkpoint: bool
 
 
 @dataclass(frozen=True)

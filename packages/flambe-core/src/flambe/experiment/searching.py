@@ -1,0 +1,105 @@
+"""A stage whose variants a search algorithm chooses, one search for each way to combine upstream variants."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from flambe.experiment.journal import TrialRecord
+from flambe.variants.joins import Joins
+from flambe.variants.search import Choices, Search
+from flambe.variants.space import StageSpace
+from flambe.variants.variant import Variant
+
+NewSearch = Callable[[StageSpace, int], Search]
+"""Makes a stage's search, given its space and the number of searches that the stage has already."""
+
+
+@dataclass
+class Searching:
+    """The searches of one stage.
+
+    Attributes:
+        suggestions: What was suggested for each variant, as the journal keeps it.
+    """
+
+    space: StageSpace
+    branches: list[Branch]
+    suggestions: dict[str, dict[str, int | float]] = field(default_factory=dict)
+    _of: dict[str, tuple[Branch, int]] = field(default_factory=dict)
+
+    @classmethod
+    def over(
+        cls, space: StageSpace, upstream: Mapping[str, Sequence[Variant]], samples: int, new: NewSearch
+    ) -> Searching:
+        """A search of `samples` variants for each combination of upstream variants."""
+        lineages = Joins(upstream).over(space.needs)
+        ups = [{stage: lineage[stage] for stage in space.needs} for lineage in lineages]
+        return cls(space, [Branch(new(space, number), up, samples) for number, up in enumerate(ups)])
+
+    @property
+    def left(self) -> int:
+        """How many variants are still to be suggested."""
+        return sum(branch.left for branch in self.branches)
+
+    def replay(self, records: Iterator[TrialRecord]) -> Iterator[Variant]:
+        """The variants that an earlier run was suggested, which count as suggested now."""
+        for record in records:
+            for branch in self.branches:
+                ids = {stage: variant.id for stage, variant in branch.upstream.items()}
+                if branch.left and record.suggestion is not None and record.upstream.items() <= ids.items():
+                    branch.search.add(record.suggestion, score=score(record) if record.ended_well else None)
+                    yield self._variant(branch, record.suggestion)
+                    break
+
+    def next(self, *, waiting: bool) -> Variant | None:
+        """The next variant; None while all searches wait for results, which `waiting` says will come."""
+        for branch in sorted(self.branches, key=lambda branch: -branch.left):
+            suggestion = branch.search.suggest() if branch.left else None
+            if suggestion is not None:
+                number, choices = suggestion
+                variant = self._variant(branch, choices)
+                self._of[variant.id] = branch, number
+                return variant
+            if branch.search.finished or not waiting:
+                branch.left = 0
+        return None
+
+    def note(self, record: TrialRecord) -> None:
+        """The record's trial has done a step."""
+        if record.key.variant in self._of:
+            branch, number = self._of[record.key.variant]
+            branch.search.note(number, step=record.step, score=score(record))
+
+    def tell(self, record: TrialRecord) -> None:
+        """The record's trial has ended, or will not run."""
+        if record.key.variant in self._of:
+            branch, number = self._of.pop(record.key.variant)
+            branch.search.tell(number, step=record.step, score=score(record) if record.ended_well else None)
+
+    def _variant(self, branch: Branch, choices: Choices) -> Variant:
+        given = frozenset(choices.items())
+        again = branch.given[given]
+        branch.given[given] += 1
+        branch.left -= 1
+        variant = self.space.variant(choices, branch.upstream, occurrence=again or None)
+        self.suggestions[variant.id] = dict(choices)
+        return variant
+
+
+@dataclass
+class Branch:
+    """One search, the upstream variants it is for, and how many variants it has still to suggest."""
+
+    search: Search
+    upstream: Mapping[str, Variant]
+    left: int
+    given: Counter[frozenset[tuple[str, int | float]]] = field(default_factory=Counter)
+
+
+def score(record: TrialRecord) -> float | None:
+    """The record's metric, turned so that higher is better."""
+    if record.metric is None:
+        return None
+    return -record.metric if record.lower_is_better else record.metric
