@@ -69,3 +69,24 @@ class Neighbour(Component):
         log("drawn", random.random())
         random.seed(self.name)
         return False
+
+
+class Times(Component):
+    """Its metric is `by` * `value`."""
+
+    def __init__(self, by: float, value: float) -> None:
+        self.by = by
+        self.value = value
+
+    def metric(self) -> float:
+        return self.by * self.value
+
+
+class Many(Component):
+    """Takes many values, and ranks by the first."""
+
+    def __init__(self, a: float, b: float, c: float, d: int, e: int, f: float, g: str, h: str) -> None:
+        self.a = a
+
+    def metric(self) -> float:
+        return self.a

@@ -27,11 +27,14 @@ from flambe.trials.protocol import (
     TrialKey,
     TrialTask,
 )
-from flambe_ray.session import Session
+from flambe_ray.session import Session, prepare_environment
 from flambe_ray.worker import IN_STORE, Verdict
 from flambe_ray.workers import WorkerLost, Workers
 
 if TYPE_CHECKING:
+    from flambe.registry.registry import Registry
+    from flambe.variants.search import Search
+    from flambe.variants.space import StageSpace
     from flambe_ray.scheduling import StageScheduler
     from flambe_ray.workers import Slot
 
@@ -71,6 +74,7 @@ class _Course:
     waiting: bool = False
     begun: bool = False
     last: Stepped | None = None
+    step: int = 0
     logged: dict[str, float] = field(default_factory=dict)
 
 
@@ -88,6 +92,8 @@ class RayExecutor:
     def __init__(self, equip: Equip = equip) -> None:
         self._equip = equip
         self._session: Session | None = None
+        self._setting: Setting | None = None
+        self._registry: Registry | None = None
         self._workers = Workers()
         self._devices = Devices({})
         self._schedulers: dict[str, StageScheduler] = {}
@@ -102,14 +108,24 @@ class RayExecutor:
     def start(self, setting: Setting, devices: Mapping[str, float], *, at_once: int | None = None) -> None:
         del at_once  # workers are started as they are needed
         keep = None if "://" in setting.folder else Path(setting.folder, "ray-logs")
-        self._session = Session(devices, keep=keep)
-        self._devices = Devices(devices)
-        self._workers.start(setting, self._equip, devices)
+        prepare_environment()
+        self._setting = setting
         if setting.stages:
             from flambe.registry.registry import Registry
             from flambe_ray.building import schedulers_of
 
-            self._schedulers = schedulers_of(setting, Registry.load().with_aliases(setting.header))
+            self._registry = Registry.load().with_aliases(setting.header)
+            self._schedulers = schedulers_of(setting, self._registry)
+        self._session = Session(devices, keep=keep)
+        self._devices = Devices(devices)
+        self._workers.start(setting, self._equip, devices)
+
+    def search(self, space: StageSpace, number: int) -> Search:
+        from flambe_ray.building import search_of
+
+        assert self._setting is not None, "start() comes first"
+        assert self._registry is not None, "the setting names the stage's search"
+        return search_of(self._setting, self._registry, space, number)
 
     def submit(self, task: TrialTask) -> None:
         problem = self._devices.problem(task.devices)
@@ -251,6 +267,7 @@ class RayExecutor:
         course.waiting = False
         if course.slot.call is None:
             scheduler.running(course.task.key)
+            self._events.append(Started(course.task.key, course.step))
             self._advance(course)
         # else it is on its way out, and is queued once it has left
 
@@ -316,16 +333,17 @@ class RayExecutor:
         scheduler = self._schedulers.get(course.task.key.stage)
         if course.wish is None and scheduler is not None and course.last is not None:
             judgement = scheduler.judge(course.last, course.logged)
-            course.last = None
+            course.step, course.last = course.last.step, None
             if judgement == "pause":
                 course.waiting = True
+                self._events.append(Paused(course.task.key, course.step, False))
                 return
             course.wish = "prune" if judgement == "prune" else None
         self._advance(course)
 
     def _made_room(self, course: _Course, step: int) -> None:
         self._give_back(course)
-        self._events.append(Paused(course.task.key, step))
+        self._events.append(Paused(course.task.key, step, True))
         if course.wish == "make room":
             course.wish = None
         if course.wish is not None or not course.waiting:  # its scheduler has decided meanwhile

@@ -38,7 +38,7 @@ class Session:
         self._folder: Path | None = None
         self._keep = keep
         self._ours = False
-        _prepare_environment()
+        prepare_environment()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import ray
@@ -78,7 +78,7 @@ class Session:
         )
 
 
-def _prepare_environment() -> None:
+def prepare_environment() -> None:
     """What Ray reads when it is imported, once for this process and those it starts."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
