@@ -58,7 +58,11 @@ class Order:
         """For each step, in order, the rows of its sequences among (B, H), as views."""
         if sequences is None:
             return [None] * len(self.steps)
-        return [sequences.narrow(0, step.row, self.sizes[step.part]) for step in self.steps]
+        sizes = [self.sizes[step.part] for step in self.steps]
+        return [
+            sequences if size == len(sequences) else sequences.narrow(0, step.row, size)
+            for step, size in zip(self.steps, sizes, strict=True)
+        ]
 
     def before(self, states: torch.Tensor) -> Sequence[torch.Tensor]:
         """For each step, in order, the states before it, as views of the table (B + N, H)."""
