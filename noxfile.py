@@ -12,7 +12,14 @@ CONSTRAINTS = str(ROOT / "constraints.txt")
 PACKAGES = ["flambe-core", "flambe-torch", "flambe-ray", "flambe-nlp"]
 SOURCES = os.pathsep.join(str(ROOT / "packages" / name / "src") for name in PACKAGES)
 MODULES = ["flambe", "flambe_torch", "flambe_ray", "flambe_nlp"]
-TESTING = ["pytest>=8", "pytest-timeout", "hypothesis", "hatchling", "editables", "typing-extensions"]
+TESTING = [
+    "pytest>=8",
+    "pytest-timeout>=2.3",
+    "hypothesis>=6.100",
+    "hatchling>=1.26",
+    "editables>=0.5",
+    "typing-extensions>=4.10",
+]
 TYPING = ["mypy", "types-PyYAML"]
 QUICK = "not slow and not gpu and not network"
 
