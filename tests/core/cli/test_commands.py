@@ -206,12 +206,6 @@ def test_an_unknown_tag_is_an_error_with_the_nearest_name(flambe) -> None:
     assert "did you mean 'Experiment'" in said.err
 
 
-def test_an_unknown_command_is_a_usage_error(flambe) -> None:
-    said = flambe("rnu")
-    assert said.code == 2
-    assert "No such command 'rnu'" in said.err
-
-
 def test_completion_prints_a_script(flambe) -> None:
     assert "_FLAMBE_COMPLETE" in flambe("completion", "bash").out
 
@@ -302,3 +296,9 @@ def test_shells_complete_commands_files_tags_and_executors(flambe, monkeypatch, 
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
     assert flambe().out.splitlines() == completions
+
+
+def test_an_unknown_command_names_the_nearest(flambe) -> None:
+    said = flambe("shw")
+    assert said.code == 2
+    assert said.err.endswith("Error: there is no command and no file 'shw'; did you mean 'show'?\n")

@@ -10,6 +10,7 @@ import click
 
 from flambe.errors import FlambeError
 from flambe.registry.registry import Registry
+from flambe.registry.suggestions import did_you_mean, nearest
 
 CONFIG_ENDINGS = (".yaml", ".yml")
 
@@ -38,7 +39,11 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.registry.commands() and _is_config(args[0]):
+        known = self.registry.commands()
+        if args and args[0] not in known and not ctx.resilient_parsing:
+            if not _is_config(args[0]):
+                advice = did_you_mean(nearest(args[0], known))
+                raise click.UsageError(f"there is no command and no file {args[0]!r}{advice}", ctx)
             args = ["run", *args]
         return super().resolve_command(ctx, args)
 
