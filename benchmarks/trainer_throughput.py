@@ -131,12 +131,13 @@ def compare(rows: Rows, iterations: int, bucket: bool, seconds: float) -> list[t
         order = [0, 1] if len(ratios) % 2 else [1, 0]
         took = {which: steps[which]() for which in order}
         ratios.append((took[0][0] / took[1][0], took[0][1] / took[1][1]))
-    trainer.close()  # type: ignore[attr-defined]  # a generator
+    trainer.close()  # type: ignore[attr-defined]  # a generator has it
     return ratios
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=60.0, help="for all of it")
     options = parser.parse_args()
@@ -147,7 +148,8 @@ def main() -> None:
         torch.set_num_threads(threads)
         ratios = compare(rows, iterations, bucket, options.seconds / len(cases))
         wall, cpu = (statistics.median(column) for column in zip(*ratios, strict=True))
-        print(f"{threads:7}  {iterations:10}  {bucket!s:8}  {wall:10.3f}  {cpu:10.3f}  {len(ratios):6}", flush=True)
+        case = f"{threads:7}  {iterations:10}  {bucket!s:8}"
+        print(f"{case}  {wall:10.3f}  {cpu:10.3f}  {len(ratios):6}", flush=True)
     speedup(rows, options.threads[0])
 
 
