@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -24,6 +25,16 @@ def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 def files_below(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder_that_appears_while_it_is_written_keeps_what_it_holds(tmp_path: Path) -> None:
+    def meanwhile(stream: BinaryIO) -> None:
+        (tmp_path / "f").mkdir(exist_ok=True)
+        (tmp_path / "f/trial.json").write_bytes(b"{}")
+        stream.write(b"1")
+
+    LocalStorage(tmp_path).write_folder("f", {"a": meanwhile, "seal": b"2"}, keep=True)
+    assert files_below(tmp_path) == ["f/a", "f/seal", "f/trial.json"]
 
 
 @posix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import secrets
 import shutil
@@ -103,7 +104,11 @@ class LocalStorage:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with _removing(aside):
                 _fill(aside, folder, files, durable=durable)
-                _put_in_place(aside, folder)
+                if not keep:
+                    _put_in_place(aside, folder)
+                elif not _took_place(aside, folder):  # another process has begun to write into it
+                    _remove_any(aside)
+                    self._write_into(folder, files, durable=durable)
             if durable:
                 _sync_folder(folder.parent)
 
@@ -270,6 +275,17 @@ def _put_in_place(aside: Path, folder: Path) -> None:
         os.rename(old, folder)
         raise
     _remove_any(old)
+
+
+def _took_place(aside: Path, folder: Path) -> bool:
+    """Rename `aside` to `folder`, unless there is one that holds something."""
+    try:
+        os.rename(aside, folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 def _settle(leftover: Path) -> None:
