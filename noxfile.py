@@ -20,6 +20,7 @@ TESTING = [
     "editables>=0.5",
     "typing-extensions>=4.10",
 ]
+SEARCHING = ["optuna"]  # Tune's search algorithms have packages of their own
 TYPING = ["mypy", "types-PyYAML"]
 QUICK = "not slow and not gpu and not network"
 
@@ -59,7 +60,7 @@ def tests(session: nox.Session) -> None:
 
     What takes minutes is marked slow and left to `nox -s slow`.
     """
-    install(session, PACKAGES, *TESTING, *TYPING)
+    install(session, PACKAGES, *TESTING, *SEARCHING, *TYPING)
     session.run("pytest", "-m", QUICK, *session.posargs)
     check_types(session)
 
@@ -111,5 +112,5 @@ def bench(session: nox.Session) -> None:
 @nox.session(default=False)
 def gpu(session: nox.Session) -> None:
     """What needs a GPU; run where there is one."""
-    install(session, PACKAGES, *TESTING)
+    install(session, PACKAGES, *TESTING, *SEARCHING)
     session.run("pytest", "-m", "gpu", *session.posargs)
