@@ -75,7 +75,7 @@ def types(session: nox.Session) -> None:
 @nox.session(default=False)
 def slow(session: nox.Session) -> None:
     """The long tests: kills at many instants, long fuzzing, a real S3 server."""
-    install(session, PACKAGES, *TESTING, "moto[server,s3]", "s3fs", "optuna")
+    install(session, PACKAGES, *TESTING, *SEARCHING, "moto[server,s3]", "s3fs")
     session.run("pytest", "-m", "slow and not gpu and not network", *session.posargs)
 
 
