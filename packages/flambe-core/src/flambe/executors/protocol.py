@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 from flambe.trials.protocol import (
     Event,
     Handle,
+    Recollection,
     Setting,
     TrialKey,
     TrialTask,
@@ -24,6 +25,13 @@ class Searcher(Protocol):
 
     def search(self, space: StageSpace, number: int) -> Search:
         """The search that the stage's brief asks for; `number` tells those of one stage apart."""
+
+
+class Rememberer(Protocol):
+    """What an executor offers beside `Executor` whose schedulers go on where an earlier run was."""
+
+    def recall(self, past: Recollection) -> None:
+        """A stage is resumed: called before its trials are submitted."""
 
 
 class Executor(Protocol):

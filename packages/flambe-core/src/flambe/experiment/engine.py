@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from flambe.trials.protocol import (
     Left,
     Logged,
     Paused,
+    Recollection,
     Started,
     Stepped,
     TrialKey,
@@ -154,6 +155,7 @@ class Engine:
             return
         stage.variants = {variant.id: variant for variant in stage.space.expand(upstream)}
         stage.open = set(stage.variants)
+        self._recall(stage, stage.variants.values())
         self._in.observe(Update("expanded", stage.name))
         for variant in stage.variants.values():
             self._add_trial(stage, variant)
@@ -167,8 +169,27 @@ class Engine:
         stage.searching = Searching.over(stage.space, upstream, stage.samples, self._in.new_search)
         stage.variants = {}
         earlier = (record for key, record in self._in.reuse.earlier.items() if key.stage == stage.name)
-        for variant in list(stage.searching.replay(earlier)):
+        earlier_variants = list(stage.searching.replay(earlier))
+        self._recall(stage, earlier_variants)
+        for variant in earlier_variants:
             self._add_suggested(stage, variant)
+
+    def _recall(self, stage: StageRun, variants: Collection[Variant]) -> None:
+        """Tells the stage's scheduler what an earlier run has done of what still fits."""
+        steps = [step for step in self._in.folder.steps if step.key.stage == stage.name]
+        recall: Callable[[Recollection], None] | None = getattr(self._in.executor, "recall", None)
+        if not steps or recall is None:
+            return
+        records = [self._in.reuse.record(stage, variant) for variant in variants]
+        fitting = {record.key: record for record in records if not self._in.reuse.is_new(record)}
+        recall(
+            Recollection(
+                stage=stage.name,
+                steps=[step for step in steps if step.key in fitting],
+                ended={key: record.status for key, record in fitting.items() if record.ended_well},
+                siblings=len(records) + stage.unsuggested,
+            )
+        )
 
     def _suggest(self, stage: StageRun) -> None:
         """Tries as many variants of a searched stage at once as there is room for."""
@@ -306,6 +327,7 @@ class Engine:
             metric=event.metric,
             checkpoint=event.checkpoint,
             seconds=round(event.seconds, 6),
+            **({"lower_is_better": True} if event.lower_is_better else {}),
         )
         record.lower_is_better = event.lower_is_better
         if (searching := self._stages[event.key.stage].searching) is not None:

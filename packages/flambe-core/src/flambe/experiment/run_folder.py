@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from flambe.errors import DamagedSaveError, MissingFileError, OutputExistsError, RunError
+from flambe.experiment.history import steps_of
 from flambe.experiment.journal import JOURNAL, Journal, TrialRecord, decode, records
 from flambe.logs import Record
 from flambe.saving.seal import SealedFolder
 from flambe.saving.trial_folder import CHECKPOINTS
 from flambe.storage.storage import Storage
-from flambe.trials.protocol import TrialKey
+from flambe.trials.protocol import Stepped, TrialKey
 from flambe.trials.recording import TrialLog
 
 RUN = "run.json"
@@ -29,6 +30,7 @@ class RunFolder:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.journal = Journal(storage)
+        self.steps: list[Stepped] = []
 
     def open(self, *, resume: bool, force: bool) -> dict[TrialKey, TrialRecord]:
         """What an earlier run left, for a resume; nothing for a new run.
@@ -49,7 +51,9 @@ class RunFolder:
             )
         events = list(decode(self.storage.read(JOURNAL), name=self.storage.join(JOURNAL)))
         self.journal = Journal(self.storage, lines=len(events))
-        return records(events)
+        known = records(events)
+        self.steps = steps_of(events, known)
+        return known
 
     def write_json(self, path: str, values: Mapping[str, Any]) -> None:
         """A small file for people: whole or not at all."""

@@ -95,10 +95,15 @@ class TrialTask:
 
 @dataclass(frozen=True)
 class Started:
-    """The trial was built, or restored, and steps from now on; `step` is where it goes on from."""
+    """The trial was built, or restored, and steps from now on; `step` is where it goes on from.
+
+    What it is worth there is told too, if it goes on: the step's own event may have been lost.
+    """
 
     key: TrialKey
     step: int
+    metric: float | None = field(default=None, compare=False)
+    lower_is_better: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,22 @@ class Paused:
     key: TrialKey
     step: int
     checkpoint: bool
+
+
+@dataclass(frozen=True)
+class Recollection:
+    """What an earlier run did of a stage that is resumed, in the order in which it happened.
+
+    Attributes:
+        steps: All steps of trials that ended; of others, those before the checkpoint they go on from.
+        ended: How the trials that ended did so; they are not submitted.
+        siblings: How many trials the stage has, these included.
+    """
+
+    stage: str
+    steps: Sequence[Stepped]
+    ended: Mapping[TrialKey, str]
+    siblings: int
 
 
 @dataclass(frozen=True)

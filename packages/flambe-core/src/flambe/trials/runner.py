@@ -98,7 +98,8 @@ class _Run:
         step = trial.start()
         if task.restore != "finished":
             self._log.rewind(step)
-        self._channel.emit(Started(task.key, step))
+        worth = trial.metric() if step and task.restore == "checkpoint" else None
+        self._channel.emit(Started(task.key, step, worth, trial.lower_is_better))
         if task.restore == "finished":
             return Finished(task.key, step, None, trial.lower_is_better, self._share())
         self._stored_at = time.monotonic()
