@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -90,3 +91,11 @@ class Many(Component):
 
     def metric(self) -> float:
         return self.a
+
+
+class Slow(Climb):
+    """A climb that takes its time."""
+
+    def step(self) -> bool:
+        time.sleep(0.02)
+        return super().step()

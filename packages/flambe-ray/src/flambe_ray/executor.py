@@ -21,6 +21,7 @@ from flambe.trials.protocol import (
     Left,
     Logged,
     Paused,
+    Recollection,
     Setting,
     Started,
     Stepped,
@@ -127,6 +128,10 @@ class RayExecutor:
         assert self._registry is not None, "the setting names the stage's search"
         return search_of(self._setting, self._registry, space, number)
 
+    def recall(self, past: Recollection) -> None:
+        if past.stage in self._schedulers:
+            self._schedulers[past.stage].replay(past)
+
     def submit(self, task: TrialTask) -> None:
         problem = self._devices.problem(task.devices)
         if problem is not None:
@@ -134,8 +139,15 @@ class RayExecutor:
             return
         course = _Course(task)
         self._courses[task.key] = self._queue[task.key] = course
-        if task.restore != "finished" and task.key.stage in self._schedulers:
-            self._schedulers[task.key.stage].add(task.key, task.siblings)
+        scheduler = self._schedulers.get(task.key.stage)
+        if scheduler is None or task.restore == "finished":
+            return
+        match scheduler.submitted(task.key, task.siblings):
+            case "pause":
+                course.waiting = course.begun = True
+                del self._queue[task.key]
+            case "prune":
+                course.wish, course.begun = "prune", True
 
     def wait(self, timeout_s: float | None, deliver: Deliver) -> None:
         clock = _Clock(timeout_s)
@@ -256,9 +268,11 @@ class RayExecutor:
         """Let trials go on whose schedulers say so, or end those they have decided against."""
         for scheduler in self._schedulers.values():
             while scheduler.pruned:
-                self._wish(self._courses[scheduler.pruned.pop()], "prune")
-            while scheduler.waiting() and (key := scheduler.next_to_resume()) is not None:
-                self._go_on(self._courses[key], scheduler)
+                if (key := scheduler.pruned.pop()) in self._courses:  # else an earlier run has ended it
+                    self._wish(self._courses[key], "prune")
+            while scheduler.waiting() and (resumed := scheduler.next_to_resume()) is not None:
+                if resumed in self._courses:
+                    self._go_on(self._courses[resumed], scheduler)
 
     def _go_on(self, course: _Course, scheduler: StageScheduler) -> None:
         if course.slot is None:
@@ -306,8 +320,10 @@ class RayExecutor:
     def _note(self, course: _Course, event: Event, parcel: Any) -> None:
         key, scheduler = course.task.key, self._schedulers.get(course.task.key.stage)
         match event:
-            case Started() if scheduler is not None:
+            case Started(step=step) if scheduler is not None:
                 scheduler.running(key)
+                if step > scheduler.step_of(key):  # it got further than was heard of it
+                    course.last = Stepped(key, step, event.metric, True, 0.0, event.lower_is_better)
             case Logged(records=records) if scheduler is not None:
                 from flambe_ray.scheduling import scalars
 

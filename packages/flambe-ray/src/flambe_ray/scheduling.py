@@ -14,7 +14,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import BasicVariantGenerator
 
 from flambe.logs import Record
-from flambe.trials.protocol import Stepped, TrialKey
+from flambe.trials.protocol import Recollection, Stepped, TrialKey
 
 Judgement: TypeAlias = Literal["go", "pause", "prune"]
 
@@ -40,6 +40,7 @@ class StageScheduler:
         self._keys: dict[str, TrialKey] = {}
         self._controller = Controller(self)
         self._measured_from: int | None = None
+        self._gone: set[TrialKey] = set()
         self.pruned: list[TrialKey] = []
 
     # -- what the executor tells ----------------------------------------------------------------------------
@@ -51,6 +52,40 @@ class StageScheduler:
         trial = Trial("flambe", trial_id=f"{len(self._keys):05d}", stub=True)
         self._trials[key], self._keys[trial.trial_id] = trial, key
         self._scheduler.on_trial_add(self._controller, trial)
+
+    def submitted(self, key: TrialKey, siblings: int) -> Judgement:
+        """A trial has been queued; what becomes of it if it comes from an earlier run, else `go`."""
+        if key in self._gone:
+            self._gone.remove(key)
+            return "prune"
+        if key not in self._trials:
+            self.add(key, siblings)
+        return "pause" if self._trials[key].status == Trial.PAUSED else "go"
+
+    def replay(self, past: Recollection) -> None:
+        """Go through what an earlier run did, so that the scheduler knows what it knew then.
+
+        Trials that it pruned stay until the scheduler decides against them again.
+        """
+        last: dict[TrialKey, Stepped] = {}
+        for event in past.steps:
+            if event.key not in last:
+                self.add(event.key, past.siblings)
+            last[event.key] = event
+            trial = self._trials.get(event.key)
+            while trial is not None and trial.status == Trial.PAUSED and self.next_to_resume() is not None:
+                pass
+            if trial is None or trial.status == Trial.PAUSED:
+                continue
+            trial.set_status(Trial.RUNNING)
+            if self.judge(event, {}) == "prune":
+                self._gone.add(event.key)
+        self._gone.update(self.pruned)
+        self.pruned.clear()
+        for key, status in past.ended.items():
+            self._gone.discard(key)
+            if status != "pruned":
+                self.ended(key, last.get(key), {})
 
     def running(self, key: TrialKey) -> None:
         """The trial has begun, or goes on after a pause."""
@@ -105,6 +140,11 @@ class StageScheduler:
         """Nothing runs, and nothing will come before a waiting trial goes on."""
         if hasattr(self._scheduler, "no_more"):
             self._scheduler.no_more(self._controller)
+
+    def step_of(self, key: TrialKey) -> int:
+        """How far the scheduler knows the trial to be."""
+        trial = self._trials.get(key)
+        return 0 if trial is None else int((trial.last_result or {}).get(TIME, 0))
 
     def waiting(self) -> list[TrialKey]:
         """The trials that wait, in the order in which they were added."""
