@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from flambe import Experiment
 from flambe.experiment.reading import read_run
+from flambe.language.read import read_text
 from flambe.trials.protocol import Recollection, Stepped, TrialKey
 from flambe_ray.scheduling import StageScheduler
+from flambe_ray.session import Session
 
 MODULES = Path(__file__).parent / "modules"
 
@@ -99,4 +102,19 @@ def test_a_killed_run_resumes_to_the_table_of_an_undisturbed_one(tmp_path: Path,
     subprocess.run([*command, "--resume"], env=environment, check=True, capture_output=True, timeout=120)
     records = read_run(str(journal.parent)).records
     found = {int(key.variant[6]): (record.status, record.step) for key, record in records.items()}
+    assert found == UNDISTURBED
+
+
+def test_a_run_whose_workers_are_killed_ends_as_an_undisturbed_one(
+    ray_session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(MODULES))
+    text = CONFIG.format(folder=tmp_path / "out").replace(
+        "max_steps: 27", f"max_steps: 27\n    once: {tmp_path}"
+    )
+    outcome = Experiment.from_document(read_text(text.replace("my.Slow", "my.Mortal"), "test.yaml")).run()
+    sys.modules.pop("climbing", None)
+    assert outcome.exit_code == 0
+    assert len(list(tmp_path.glob("died-*"))) == 3
+    found = {int(key.variant[6]): (record.status, record.step) for key, record in outcome.records.items()}
     assert found == UNDISTURBED

@@ -80,3 +80,25 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(driver: Driver) -> None:
     (started,) = driver.of(key, Started)
     assert stored[-1] <= started.step <= 13, "what it had done and not told may be stored too"
     assert driver.ending(key) == Finished(key, 40, 40.0, False, None, "done")
+
+
+def test_a_large_array_is_in_memory_once_however_many_take_it(driver: Driver) -> None:
+    made = driver.submit(
+        "make", "v", build="Maker", arguments={"size": 25_000_000}, exports=("make.numbers", "make.size")
+    )
+    driver.run()
+    handle = driver.handle(made)
+    plain = driver.submit(
+        "take", "plain", build="Taker", arguments={"number": "@make.size"}, imports={"make": handle}
+    )
+    arguments = {"numbers": "@make.numbers"}
+    takers = [
+        driver.submit("take", f"v{i}", build="Taker", arguments=arguments, imports={"make": handle})
+        for i in range(3)
+    ]
+    driver.run()
+    assert isinstance(driver.ending(plain), Finished)
+    own = [driver.logged(key)["own_bytes"] for key in takers]
+    assert max(own) - min(own) < 50_000_000, "200 MB are mapped, not copied"
+    assert [driver.logged(key)["writable"] for key in takers] == [0, 0, 0]
+    assert max(own) < 400_000_000

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 import weakref
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from flambe import Component, log
@@ -98,4 +100,22 @@ class Slow(Climb):
 
     def step(self) -> bool:
         time.sleep(0.02)
+        return super().step()
+
+
+class Mortal(Climb):
+    """A climb; three of them have their process killed in their second step, once.
+
+    Args:
+        once: A folder where it remembers that it has died.
+    """
+
+    def __init__(self, slope: float, max_steps: int, once: str) -> None:
+        super().__init__(slope, max_steps)
+        self.died = Path(once, f"died-{slope}")
+
+    def step(self) -> bool:
+        if self.slope in (2, 7, 9) and self.taken == 1 and not self.died.exists():
+            self.died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().step()
