@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from flambe.logs import MetricSink, Record
+from flambe.storage.storage import explained
 from flambe.trials.protocol import TrialKey
 from flambe.variants.variant import Variant, choice_values
 
@@ -29,13 +30,20 @@ class Showing:
             for path, value in choice_values(settled).items()
         }
         for sink in self._sinks:
-            if again:
-                sink.restart(key.stage, key.variant, self._logged(key))
-            if shown:
-                sink.write(key.stage, key.variant, [Record("hparams", "hparams", shown, None, time.time())])
+            with explained("write", _what(sink, key)):
+                if again:
+                    sink.restart(key.stage, key.variant, self._logged(key))
+                if shown:
+                    choices = Record("hparams", "hparams", shown, None, time.time())
+                    sink.write(key.stage, key.variant, [choices])
 
     def add(self, key: TrialKey, records: Sequence[Record]) -> None:
         """Show what a trial logged."""
         if records:
             for sink in self._sinks:
-                sink.write(key.stage, key.variant, records)
+                with explained("write", _what(sink, key)):
+                    sink.write(key.stage, key.variant, records)
+
+
+def _what(sink: MetricSink, key: TrialKey) -> str:
+    return f"to {type(sink).__name__} for {key.stage}/{key.variant}"
