@@ -101,6 +101,7 @@ class RayExecutor:
         self._courses: dict[TrialKey, _Course] = {}
         self._queue: OrderedDict[TrialKey, _Course] = OrderedDict()
         self._events: deque[Event] = deque()
+        self._stumbled: set[TrialKey] = set()
         self._interrupted = False
         self._troubled = False
 
@@ -162,6 +163,7 @@ class RayExecutor:
             self._dispatch()
         while self._events:
             deliver(self._events.popleft())
+        self._forget_failed()
         self._dispatch()
 
     def stop(self, key: TrialKey) -> None:
@@ -306,7 +308,7 @@ class RayExecutor:
             self._troubled = True
             if course is not None:
                 self._end(course)
-                self._failed(Failed(course.task.key, outcome.error, outcome.story, lost=True))
+                self._failed(course, Failed(course.task.key, outcome.error, outcome.story, lost=True))
             return
         if course is None:  # it was closed
             return
@@ -340,7 +342,7 @@ class RayExecutor:
                 self._end(course)
             case Failed():
                 self._end(course)
-                self._failed(event)
+                self._failed(course, event)
                 return
         self._events.append(event)
 
@@ -374,11 +376,18 @@ class RayExecutor:
         status = "pruned" if course.wish == "prune" and event.status == "stopped" else event.status
         self._events.append(replace(event, handle=handle, status=status))
 
-    def _failed(self, event: Failed) -> None:
+    def _failed(self, course: _Course, event: Failed) -> None:
         scheduler = self._schedulers.get(event.key.stage)
         if scheduler is not None:
-            scheduler.failed(event.key)
+            scheduler.stumbled(event.key, pruned=course.wish == "prune")
+            self._stumbled.add(event.key)
         self._events.append(event)
+
+    def _forget_failed(self) -> None:
+        """Who was told of a failure has submitted the trial again by now, or never will."""
+        for key in self._stumbled - self._courses.keys():
+            self._schedulers[key.stage].failed(key)
+        self._stumbled.clear()
 
     def _end(self, course: _Course) -> None:
         self._give_back(course)

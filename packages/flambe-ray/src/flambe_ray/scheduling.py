@@ -120,8 +120,16 @@ class StageScheduler:
         else:
             self._scheduler.on_trial_complete(self._controller, trial, result)
 
+    def stumbled(self, key: TrialKey, *, pruned: bool) -> None:
+        """The trial has failed and may be tried again; until that is known, nothing is decided without it."""
+        if key in self._trials:
+            self._trials[key].set_status(Trial.PENDING)
+        elif pruned:
+            self._gone.add(key)
+
     def failed(self, key: TrialKey) -> None:
-        """The trial has failed; a retry is a new one."""
+        """The trial has failed and is not tried again."""
+        self._gone.discard(key)
         trial = self._forget(key, Trial.ERROR)
         if trial is not None:
             self._scheduler.on_trial_error(self._controller, trial)
