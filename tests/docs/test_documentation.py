@@ -60,6 +60,8 @@ def test_yaml_blocks_are_configs_without_problems(
     monkeypatch.syspath_prepend(str(tmp_path))
     document = read_text(code, page.name)
     problems = check(document, Registry.load().with_header(document.header))
+    for name in modules_of(page):  # another page or test may have one of that name
+        sys.modules.pop(Path(name).stem, None)
     assert [str(problem) for problem in problems] == []
 
 
