@@ -259,3 +259,16 @@ pipeline:
         ("apart", "n=1"): "done",
         ("apart", "n=2"): "done",
     }
+
+
+def test_a_finished_trial_whose_files_a_kill_left_behind_is_settled(run, tmp_path: Path) -> None:
+    """Killed after the journal said finished, before `trial.json` did and the checkpoints were dropped."""
+    text = "pipeline: {walk: !my.Walk {steps: 2}}"
+    run(text)
+    folder = tmp_path / "out/output__test/walk/default"
+    finished = (folder / "trial.json").read_bytes()
+    (folder / "trial.json").write_bytes(finished.replace(b'"done"', b'"running"'))
+    (folder / ".checkpoints/000000001").mkdir(parents=True)
+    run(text, resume=True)
+    assert (folder / "trial.json").read_bytes() == finished
+    assert not (folder / ".checkpoints").exists()

@@ -165,25 +165,35 @@ class Pool:
     def _start_worker(self, gpus: tuple[str, ...] | None) -> _Worker:
         for other in [w for w in self._workers if w.task is None and set(w.gpus or ()) & set(gpus or ())]:
             self._dismiss(other)  # it would keep memory on a GPU that is about to be used
-        wire, end = Wire.pair()
-        console = Descriptor(anonymous_file())
-        worker = _Worker(wire, console, gpus)
-        self._launch(end, console)
-        self._selector.register(wire, selectors.EVENT_READ, worker)
+        try:
+            worker = self._launch(gpus)
+        except OSError:  # somebody has killed the zygote
+            assert self._launcher is not None
+            assert self._setting is not None
+            self._launcher.close()
+            self._launcher = launcher(self._setting, self._equip)
+            worker = self._launch(gpus)
+        self._selector.register(worker.wire, selectors.EVENT_READ, worker)
         self._workers.append(worker)
         worker.tell(Bind(gpus))
         return worker
 
-    def _launch(self, end: socket.socket, console: Descriptor) -> None:
+    def _launch(self, gpus: tuple[str, ...] | None) -> _Worker:
+        """A worker that is being started; its end of the wire is closed here, whatever happens.
+
+        A zygote that were forked while it is open would keep a copy, and hide the worker's death.
+        """
         assert self._launcher is not None, "start() comes first"
-        assert self._setting is not None
+        wire, end = Wire.pair()
+        worker = _Worker(wire, Descriptor(anonymous_file()), gpus)
         try:
-            self._launcher.launch(end, console)
-        except OSError:  # somebody has killed the zygote
-            self._launcher.close()
-            self._launcher = launcher(self._setting, self._equip)
-            self._launcher.launch(end, console)
-        end.close()
+            self._launcher.launch(end, worker.console)
+        except OSError:
+            worker.close()
+            raise
+        finally:
+            end.close()
+        return worker
 
     # -- hearing from workers -------------------------------------------------------------------------------
 

@@ -93,6 +93,10 @@ class Zygote:
 
         def life() -> None:
             die_with_parent(zygote)
+            for other in self._wire.arrived():  # a copy of another worker's end would hide its death
+                if isinstance(other, Launch):
+                    other.end.close()
+                    other.console.close()
             self._wire.close()
             wire = Wire(socket.socket(fileno=launch.end.fd))
             with suppress(EOFError, OSError):  # the driver is gone, or does not need this worker

@@ -217,6 +217,7 @@ class Engine:
         self.records[key] = record
         if record.ended_well:
             self.reused.add(key)
+            self._in.folder.settle(record)
             self._in.observe(Update("reused", stage.name, record))
             self._ended(key)
             return

@@ -57,8 +57,14 @@ class RunFolder:
 
     def write_json(self, path: str, values: Mapping[str, Any]) -> None:
         """A small file for people: whole or not at all."""
-        text = json.dumps(values, indent=2, ensure_ascii=False, default=str)
-        self.storage.write(path, text.encode() + b"\n", durable=False)
+        self.storage.write(path, _text(values), durable=False)
+
+    def settle(self, record: TrialRecord) -> None:
+        """Does for a finished trial what a kill right after the journal's word may have left undone."""
+        path = f"{folder_of(record.key)}/{TRIAL}"
+        if not self.storage.exists(path) or self.storage.read(path) != _text(trial_values(record)):
+            self.write_trial(record)
+        self.drop_checkpoints(record.key)
 
     def write_trial(self, record: TrialRecord) -> None:
         """The trial's `trial.json`."""
@@ -100,6 +106,10 @@ class RunFolder:
                 f"{self.storage.url} holds files that no run wrote ({strangers[0]!r} for one); "
                 "choose another name or save_path"
             )
+
+
+def _text(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, indent=2, ensure_ascii=False, default=str).encode() + b"\n"
 
 
 def folder_of(key: TrialKey) -> str:
