@@ -14,7 +14,7 @@ from flambe.language.sources import Folder, Git, ImportPath, Requirement, Source
         ("folder/ext", Folder("/home/me/folder/ext")),
         ("/srv/ext", Folder("/srv/ext")),
         ("C:\\work\\ext", Folder("C:\\work\\ext")),
-        ("D:/work/ext", Folder("D:/work/ext")),
+        ("D:/code/ext", Folder("D:/code/ext")),
         ("\\\\server\\share", Folder("\\\\server\\share")),
         ("https://github.com/o/r", Git("https://github.com/o/r")),
         ("github.com/o/r", Git("https://github.com/o/r")),
