@@ -7,6 +7,7 @@
     ├── ExtensionError        an extension of the header is missing or cannot be installed
     ├── LinkError             a link points to what is not there when a trial is built
     ├── HandOverError         a linked value cannot be given to another trial
+    ├── CannotChangeError     an argument of a running trial cannot take a new value
     ├── RunError              a run cannot start or go on
     │   ├── OutputExistsError the folder holds results, and neither --resume nor --force was given
     │   ├── OutputLockedError another run is writing to the folder
@@ -83,6 +84,10 @@ class LinkError(FlambeError, LookupError):
 
 class HandOverError(FlambeError):
     """A linked value cannot be given to another trial."""
+
+
+class CannotChangeError(FlambeError, ValueError):
+    """An argument of a running trial cannot take a new value."""
 
 
 class RunError(FlambeError):

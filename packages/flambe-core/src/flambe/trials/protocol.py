@@ -76,6 +76,9 @@ class TrialTask:
         upstream: For each upstream stage, the id of the variant that `imports` comes from.
         attempt: 0 for the first try.
         siblings: How many trials of the stage there are to be run, this one included.
+        changes: New values of arguments by their path in the stage (`optimizer.lr`), in the order in which
+            they were given: what a user or a scheduler has changed since the trial began.
+        donor: The folder of another trial, whose newest checkpoint is restored in place of the trial's own.
     """
 
     key: TrialKey
@@ -91,6 +94,8 @@ class TrialTask:
     restore: Literal["fresh", "checkpoint", "finished"] = "fresh"
     attempt: int = 0
     siblings: int = 1
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    donor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,21 @@ class Paused:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """The trial goes on from `step` with new values of some arguments, by their path in the stage.
+
+    `origin` says who changed them: a user's name, or `schedulers.<stage>`. `donor` is the variant whose
+    checkpoint it goes on from, if that is not its own.
+    """
+
+    key: TrialKey
+    step: int
+    values: Mapping[str, Any]
+    origin: str
+    donor: str | None = None
+
+
+@dataclass(frozen=True)
 class Recollection:
     """What an earlier run did of a stage that is resumed, in the order in which it happened.
 
@@ -188,7 +208,7 @@ class Failed:
     lost: bool = False
 
 
-Event: TypeAlias = Started | Logged | Stepped | Paused | Finished | Left | Failed
+Event: TypeAlias = Started | Logged | Stepped | Paused | Changed | Finished | Left | Failed
 
 
 class Channel(Protocol):
