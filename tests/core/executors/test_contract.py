@@ -15,6 +15,8 @@ from flambe.trials.protocol import Setting
 
 
 class TestInProcess(ExecutorContract):
+    kills = False
+
     @pytest.fixture
     def executor(self) -> Executor:
         return InProcess()
@@ -38,6 +40,8 @@ class LoneTrial(Local):
 
 
 class TestLocalForALoneTrial(ExecutorContract):
+    kills = False
+
     @pytest.fixture
     def executor(self) -> Executor:
         return LoneTrial()

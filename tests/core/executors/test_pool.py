@@ -16,7 +16,7 @@ import pytest
 
 from flambe.executors.pool import Pool
 from flambe.testing import Driver
-from flambe.trials.protocol import Event, Failed, Finished, Setting, Started, Stepped
+from flambe.trials.protocol import Event, Failed, Finished, Left, Logged, Setting, Started, Stepped
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -356,3 +356,28 @@ def test_no_event_is_lost_when_workers_are_killed_at_random(start: Callable[...,
     endings = [driver.ending(key) for key in keys]
     assert all(isinstance(e, Finished) or (isinstance(e, Failed) and e.lost) for e in endings)
     assert sum(isinstance(ending, Failed) for ending in endings) <= len(running)
+
+
+def test_who_was_told_to_leave_does_so_even_if_its_worker_died_before_it_began(
+    start: Callable[..., Driver],
+) -> None:
+    driver = start(cpu=1)
+    worker = process_of(driver, "a")
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: not is_alive(worker))
+    leaving = driver.submit("count", "leaving", build="Counter")
+    driver.executor.wait(0, driver.deliver)  # it is given to the dead worker
+    driver.executor.leave(leaving)
+    driver.run()
+    assert driver.of(leaving) == [Left(leaving, None)]
+
+
+def test_what_a_killed_trial_started_goes_with_it(start: Callable[..., Driver]) -> None:
+    driver = start(cpu=1)
+    key = driver.submit("parent", "v", build="Parent", arguments={"seconds": 600})
+    driver.until(lambda: driver.of(key, Logged))
+    child = int(driver.logged(key)["child"])
+    assert is_alive(child)
+    driver.executor.kill(key, "enough")
+    driver.run()
+    wait_for(lambda: not is_alive(child))

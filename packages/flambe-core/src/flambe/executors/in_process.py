@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,8 @@ class InProcess:
 
     A trial has the thread of the caller, so signal handlers, debuggers and Ctrl-C work as in any program:
     a `KeyboardInterrupt` ends the trial at once and comes out of `wait`. Linked values are handed over
-    as between processes; what cannot be pickled is deep-copied for every receiver.
+    as between processes; what cannot be pickled is deep-copied for every receiver. A running trial cannot
+    be killed without the driver: `kill` only takes queued ones.
 
     Args:
         equip: Makes what runs the trials.
@@ -80,6 +81,19 @@ class InProcess:
         elif self._running is not None and self._running.key == key:
             self._running.stopping = True
 
+    def leave(self, key: TrialKey) -> None:
+        if self._queue.pop(key, None) is not None:
+            self._events.append(Left(key, None))
+        elif self._running is not None and self._running.key == key:
+            self._running.leaving = True
+
+    def kill(self, key: TrialKey, reason: str) -> None:
+        if self._queue.pop(key, None) is not None:
+            self._events.append(Failed(key, reason, reason, lost=True))
+
+    def at_work(self) -> Collection[TrialKey]:
+        return () if self._running is None else (self._running.key,)
+
     def interrupt(self) -> None:
         self._interrupted = True
 
@@ -105,7 +119,12 @@ class InProcess:
             self._workshop = prepared(Prepare(self._setting, self._equip))
             self._hand_over = HandOver(self._workshop.reducers)
         self._running = _Channel(
-            task, self._hand_over, deliver=deliver, interrupted=lambda: self._interrupted, shared=self._shared
+            task,
+            self._hand_over,
+            events=self._events,
+            deliver=deliver,
+            interrupted=lambda: self._interrupted,
+            shared=self._shared,
         )
         try:
             run_trial(self._workshop.run, task, self._running)
@@ -136,6 +155,7 @@ class _Channel(TrialChannel):
         task: TrialTask,
         hand_over: HandOver,
         *,
+        events: deque[Event],
         deliver: Deliver,
         interrupted: Callable[[], bool],
         shared: dict[int, Bundle],
@@ -145,8 +165,9 @@ class _Channel(TrialChannel):
         self._interrupted = interrupted
         self._shared = shared
         self._thread = threading.get_ident()
-        self._undelivered: deque[Event] = deque()
+        self._undelivered = events  # the executor's own go with the trial's, and do not wait for its end
         self.stopping = False
+        self.leaving = False
 
     def send(self, event: Event) -> None:
         self._undelivered.append(event)
@@ -162,7 +183,7 @@ class _Channel(TrialChannel):
         return self.stopping
 
     def interrupt_requested(self) -> bool:
-        return self._interrupted()
+        return self.leaving or self._interrupted()
 
     def load(self, handle: Handle) -> Mapping[LinkPath, Any]:
         if not isinstance(handle, _Kept):

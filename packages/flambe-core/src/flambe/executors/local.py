@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from flambe.executors.in_process import InProcess
 from flambe.executors.pool import Pool
@@ -34,6 +34,16 @@ class Local:
 
     def stop(self, key: TrialKey) -> None:
         self._executor.stop(key)
+
+    def leave(self, key: TrialKey) -> None:
+        self._executor.leave(key)
+
+    def kill(self, key: TrialKey, reason: str) -> None:
+        """As the chosen executor does: a lone trial in this process cannot be killed."""
+        self._executor.kill(key, reason)
+
+    def at_work(self) -> Collection[TrialKey]:
+        return self._executor.at_work()
 
     def interrupt(self) -> None:
         self._executor.interrupt()

@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -97,7 +97,27 @@ class Pool:
             self._events.append(Finished(key, 0, None, False, None, "stopped"))
         for worker in self._workers:
             if worker.task is not None and worker.task.key == key:
-                worker.tell(Stop(key))
+                worker.wish(Stop(key))
+
+    def leave(self, key: TrialKey) -> None:
+        if self._queue.pop(key, None) is not None:
+            self._events.append(Left(key, None))
+        for worker in self._workers:
+            if worker.task is not None and worker.task.key == key:
+                worker.wish(Interrupt(key))
+
+    def kill(self, key: TrialKey, reason: str) -> None:
+        for worker in [w for w in self._workers if w.task is not None and w.task.key == key]:
+            self._hear_out(worker)
+            if worker.task is not None and not worker.ended:
+                self._free(worker)
+                self._dismiss(worker)
+                self._events.append(Failed(key, reason, reason, lost=True))
+        if self._queue.pop(key, None) is not None:
+            self._events.append(Failed(key, reason, reason, lost=True))
+
+    def at_work(self) -> Collection[TrialKey]:
+        return [w.task.key for w in self._workers if w.task is not None and not w.ended]
 
     def interrupt(self) -> None:
         self._interrupted = True
@@ -135,7 +155,7 @@ class Pool:
         self._queue.clear()
         for worker in self._workers:
             if worker.task is not None:
-                worker.tell(Interrupt(worker.task.key))
+                worker.wish(Interrupt(worker.task.key))
 
     # -- giving out work ------------------------------------------------------------------------------------
 
@@ -160,6 +180,7 @@ class Pool:
         worker = next((w for w in self._workers if w.task is None and w.gpus == gpus), None)
         worker = worker or self._start_worker(gpus)
         worker.task, worker.share, worker.began, worker.ended = task, share, False, False
+        worker.wished = None
         worker.tell(Run(task))
 
     def _start_worker(self, gpus: tuple[str, ...] | None) -> _Worker:
@@ -207,6 +228,11 @@ class Pool:
         if lost is not None:
             self._lose(worker, lost)
 
+    def _hear_out(self, worker: _Worker) -> None:
+        """Take in what the worker has said so far, which may be that its trial has ended."""
+        if worker.wire.readable(0):
+            self._hear(worker)
+
     def _take_in(self, worker: _Worker) -> None:
         messages = worker.wire.arrived()
         while messages:
@@ -242,8 +268,7 @@ class Pool:
         if task is None or worker.ended:
             return
         if worker.used and not worker.began:  # it died between two trials
-            self._queue[task.key] = task
-            self._queue.move_to_end(task.key, last=False)
+            self._take_back(task, worker.wished)
             return
         if isinstance(reason, EOFError):
             error = _fate(worker.pid, code)
@@ -251,6 +276,16 @@ class Pool:
             error = f"what the worker process sent cannot be read here: {type(reason).__name__}: {reason}"
         story = f"{error}\n\nWhat it wrote last:\n{last_words}" if last_words else error
         self._events.append(Failed(task.key, error, story, lost=True))
+
+    def _take_back(self, task: TrialTask, wished: Stop | Interrupt | None) -> None:
+        """A trial that has not begun is queued again, unless it was to stop or leave meanwhile."""
+        if isinstance(wished, Stop):
+            self._events.append(Finished(task.key, 0, None, False, None, "stopped"))
+        elif wished is not None:
+            self._events.append(Left(task.key, None))
+        else:
+            self._queue[task.key] = task
+            self._queue.move_to_end(task.key, last=False)
 
     def _dismiss(self, worker: _Worker) -> int | None:
         """Take a worker out, dead or alive; its exit code if it is known."""
@@ -272,6 +307,7 @@ class _Worker:
         used: It has run a trial before the present one.
         began: The present trial has reached it.
         ended: The present trial has reported its end.
+        wished: What the present trial was last told to do.
     """
 
     wire: Wire
@@ -283,6 +319,11 @@ class _Worker:
     used: bool = False
     began: bool = False
     ended: bool = False
+    wished: Stop | Interrupt | None = None
+
+    def wish(self, message: Stop | Interrupt) -> None:
+        self.wished = message
+        self.tell(message)
 
     def tell(self, message: object) -> None:
         with suppress(OSError):  # it is dead, which the end of its wire tells

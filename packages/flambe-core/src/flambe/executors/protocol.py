@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol, TypeAlias
 
 from flambe.trials.protocol import (
@@ -17,7 +17,7 @@ from flambe.variants.search import Search
 from flambe.variants.space import StageSpace
 
 Deliver: TypeAlias = Callable[[Event], None]
-"""Takes an event; it may submit, stop, interrupt and release, but neither wait nor close."""
+"""Takes an event; it may submit, stop, leave, kill, interrupt and release, but neither wait nor close."""
 
 
 class Searcher(Protocol):
@@ -70,6 +70,24 @@ class Executor(Protocol):
 
         A queued trial is reported so at once, with step 0 and no handle; an unknown or ended one is ignored.
         """
+
+    def leave(self, key: TrialKey) -> None:
+        """Let the trial write a checkpoint after its current step and leave: it is reported `Left`.
+
+        A queued trial leaves at once, with step None; one that ends by itself meanwhile is reported so;
+        an unknown or ended one is ignored. The same trial may be submitted again afterwards.
+        """
+
+    def kill(self, key: TrialKey, reason: str) -> None:
+        """End the trial at once, without a checkpoint, whatever it does: `Failed(lost=True)` with `reason`.
+
+        Its place is cleared, or replaced, and goes on with other trials. A queued trial fails at once; an
+        unknown or ended one is ignored. Where trials run in the driver's own process a running one cannot
+        be killed: the call is ignored, and the executor says so in its documentation.
+        """
+
+    def at_work(self) -> Collection[TrialKey]:
+        """The trials that have a place which builds, loads or steps them now; neither queued nor waiting."""
 
     def interrupt(self) -> None:
         """Let every trial write a checkpoint after its current step and leave; each reports `Left`.

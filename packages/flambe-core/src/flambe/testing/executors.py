@@ -4,127 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
 
 import pytest
 
 from flambe.executors.protocol import Executor
-from flambe.language import nodes
-from flambe.language.links import parse_link
+from flambe.testing.driver import Driver
+from flambe.testing.ending import EndingContract
+from flambe.testing.handing import HandingContract
 from flambe.trials.protocol import (
     Event,
     Failed,
     Finished,
-    Handle,
-    Left,
     Logged,
     Setting,
     Started,
     Stepped,
-    TrialKey,
-    TrialTask,
 )
 
-Ending = Finished | Left | Failed
 
-
-class Driver:
-    """Drives an executor as the engine does, and keeps what it reports.
-
-    Args:
-        executor: Started.
-        folder: Where trials keep their files.
-    """
-
-    def __init__(self, executor: Executor, folder: Path) -> None:
-        self.executor = executor
-        self.events: list[Event] = []
-        self.react: Callable[[Event], None] = lambda event: None
-        self._folder = folder
-        self._open: set[TrialKey] = set()
-
-    def submit(
-        self,
-        stage: str,
-        variant: str,
-        *,
-        build: str,
-        module: str = "flambe.testing.stages",
-        arguments: Mapping[str, Any] | None = None,
-        devices: Mapping[str, float] | None = None,
-        exports: tuple[str, ...] = (),
-        imports: Mapping[str, Handle] | None = None,
-        restore: Literal["fresh", "checkpoint", "finished"] = "fresh",
-    ) -> TrialKey:
-        """Queue a trial of the class `build` of `module`; an argument that starts with `@` is a link."""
-        key = TrialKey(stage, variant)
-        entries = (nodes.Entry(name, _node(value)) for name, value in (arguments or {}).items())
-        self._open.add(key)
-        self.executor.submit(
-            TrialTask(
-                key=key,
-                node=nodes.Build(f"{module}:{build}", nodes.Mapping(tuple(entries))),
-                exports=tuple(parse_link(path) for path in exports),
-                imports=imports or {},
-                seed=1,
-                devices=devices or {"cpu": 1},
-                threads=1,
-                folder=str(self._folder / stage / variant),
-                fingerprint="0",
-                upstream=dict.fromkeys(imports or {}, "v"),
-                restore=restore,
-            )
-        )
-        return key
-
-    def deliver(self, event: Event) -> None:
-        """Takes an event from the executor."""
-        self.events.append(event)
-        if isinstance(event, Finished | Left | Failed):
-            self._open.remove(event.key)
-        self.react(event)
-
-    def run(self, timeout_s: float = 60) -> None:
-        """Wait until every submitted trial has ended."""
-        deadline = time.monotonic() + timeout_s
-        while self._open:
-            assert time.monotonic() < deadline, f"{self._open} did not end; so far: {self.events}"
-            self.executor.wait(1.0, self.deliver)
-
-    def of(self, key: TrialKey, kind: type[Any] = object) -> list[Any]:
-        """The events of a trial, in order."""
-        return [event for event in self.events if event.key == key and isinstance(event, kind)]
-
-    def ending(self, key: TrialKey) -> Ending:
-        """How a trial ended."""
-        (found,) = self.of(key, Finished) + self.of(key, Left) + self.of(key, Failed)
-        ending: Ending = found
-        return ending
-
-    def handle(self, key: TrialKey) -> Handle:
-        """The handle of a trial that has finished."""
-        ending = self.ending(key)
-        assert isinstance(ending, Finished), ending
-        return ending.handle
-
-    def logged(self, key: TrialKey) -> dict[str, Any]:
-        """The last value that a trial logged under each name."""
-        return {record.name: record.value for event in self.of(key, Logged) for record in event.records}
-
-    def lines(self, key: TrialKey) -> list[str]:
-        """The lines for a trial's log file."""
-        return [line for event in self.of(key, Logged) for line in event.lines]
-
-
-def _node(value: Any) -> nodes.Node:
-    if isinstance(value, str) and value.startswith("@"):
-        return nodes.Link(parse_link(value[1:]))
-    return nodes.Scalar(value)
-
-
-class ExecutorContract:
+class ExecutorContract(EndingContract, HandingContract):
     """What every executor does. Inherit it, and give the fixture `executor`.
 
     Example:
@@ -295,143 +195,3 @@ class ExecutorContract:
         driver.react = refuse
         with pytest.raises(OSError, match=r"^the disk is full$"):
             driver.run()
-
-    # -- stopping and interrupting --------------------------------------------------------------------------
-
-    def test_a_queued_trial_is_stopped_at_once(self, driver: Driver) -> None:
-        keys = [driver.submit("count", f"v{index}", build="Counter") for index in range(3)]
-        driver.executor.stop(keys[2])
-        driver.run()
-        assert driver.of(keys[2]) == [Finished(keys[2], 0, None, False, None, "stopped")]
-        assert driver.ending(keys[0]) == Finished(keys[0], 3, 3.0, False, None, "done")
-
-    def test_stopping_what_does_not_run_is_ignored(self, driver: Driver) -> None:
-        key = driver.submit("count", "v", build="Counter")
-        driver.run()
-        driver.executor.stop(key)
-        driver.executor.stop(TrialKey("no", "such"))
-        again = driver.submit("count", "w", build="Counter")
-        driver.run()
-        assert driver.ending(again) == Finished(again, 3, 3.0, False, None, "done")
-
-    def test_an_interrupted_trial_leaves_and_goes_on_from_its_checkpoint(self, driver: Driver) -> None:
-        arguments = {"steps": 200, "seconds": 0.01}
-        running = driver.submit("count", "running", build="Counter", arguments=arguments, devices={"cpu": 2})
-        queued = driver.submit("count", "queued", build="Counter", arguments=arguments)
-
-        def interrupt(event: Event) -> None:
-            if isinstance(event, Stepped) and event.step == 3:
-                driver.executor.interrupt()
-
-        driver.react = interrupt
-        driver.run()
-        assert driver.of(queued) == [Left(queued, None)]
-        left = driver.ending(running)
-        assert isinstance(left, Left)
-        assert left.step is not None
-        assert 3 <= left.step < 200
-
-        driver.events.clear()
-        arguments = {"steps": left.step + 2, "seconds": 0.0}
-        driver.submit("count", "running", build="Counter", arguments=arguments, restore="checkpoint")
-        driver.run()
-        assert driver.of(running, Started) == [Started(running, left.step)]
-        assert driver.ending(running) == Finished(
-            running, left.step + 2, left.step + 2.0, False, None, "done"
-        )
-
-    # -- linked values --------------------------------------------------------------------------------------
-
-    def test_linked_values_reach_later_trials(self, driver: Driver) -> None:
-        links = ("make.size", "make.numbers", "make.items", "make.box")
-        made = driver.submit("make", "v", build="Maker", exports=links)
-        driver.run()
-        arguments = {
-            "number": "@make.size",
-            "numbers": "@make.numbers",
-            "items": "@make.items",
-            "box": "@make.box",
-        }
-        takers = [
-            driver.submit(
-                "take", f"v{index}", build="Taker", arguments=arguments, imports={"make": driver.handle(made)}
-            )
-            for index in range(3)
-        ]
-        driver.run()
-        for key in takers:
-            found = driver.logged(key)
-            assert isinstance(driver.ending(key), Finished), driver.ending(key)
-            assert found["number"] == 100_000
-            assert found["sum"] == sum(range(100_000))
-            assert found["writable"] == 0, "large arrays are shared, and come out read-only"
-            assert found["length"] == 3, "what another trial appended is not seen"
-            assert found["same"] == 1, "what was one object is one object"
-        driver.executor.release(driver.handle(made))
-
-    def test_values_can_be_handed_on_and_on(self, driver: Driver) -> None:
-        handle = None
-        for index in range(4):
-            stage, before = f"stage{index}", f"stage{index - 1}"
-            key = driver.submit(
-                stage,
-                "v",
-                build="Taker" if index else "Maker",
-                arguments={"numbers": f"@{before}.numbers"} if index else {},
-                imports={before: handle} if index else {},
-                exports=(f"{stage}.numbers",),
-            )
-            driver.run()
-            if handle is not None:
-                driver.executor.release(handle)
-            handle = driver.handle(key)
-        assert driver.logged(key)["sum"] == sum(range(100_000))
-
-    def test_a_finished_trial_is_loaded_for_its_values_alone(self, driver: Driver) -> None:
-        key = driver.submit("count", "v", build="Counter", arguments={"steps": 4})
-        driver.run()
-        driver.events.clear()
-        driver.submit(
-            "count",
-            "v",
-            build="Counter",
-            arguments={"steps": 4},
-            exports=("count.count",),
-            restore="finished",
-        )
-        driver.run()
-        assert driver.of(key, Stepped) == []
-        taker = driver.submit(
-            "take",
-            "v",
-            build="Taker",
-            arguments={"number": "@count.count"},
-            imports={"count": driver.handle(key)},
-        )
-        driver.run()
-        assert driver.logged(taker)["number"] == 4
-
-    # -- closing --------------------------------------------------------------------------------------------
-
-    def test_closing_stops_everything_at_once(self, driver: Driver) -> None:
-        for index in range(4):
-            driver.submit("hold", f"v{index}", build="Counter", arguments={"steps": 1, "seconds": 60})
-        began = time.monotonic()
-        driver.executor.close()
-        driver.executor.close()
-        assert time.monotonic() - began < 5
-
-    def test_closing_while_trials_run_is_quick(self, driver: Driver) -> None:
-        """A second thread closes nothing: an executor that blocks in `wait` is left by an exception."""
-        driver.submit("count", "v", build="Counter", arguments={"steps": 1000, "seconds": 0.01})
-
-        def leave(event: Event) -> None:
-            if isinstance(event, Stepped):
-                raise KeyboardInterrupt
-
-        driver.react = leave
-        began = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            driver.run()
-        driver.executor.close()
-        assert time.monotonic() - began < 5

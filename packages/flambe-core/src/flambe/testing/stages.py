@@ -76,12 +76,17 @@ class Killed(Component):
 
 
 class Parent(Component):
-    """Starts a process that would run for a minute, and logs its id."""
+    """Starts a process that would run for a minute, logs its id, and takes `seconds`."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
 
     def step(self) -> bool:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         child.returncode = 0  # so that nobody complains that it still runs
         log("child", child.pid)
+        print("started a child")
+        time.sleep(self.seconds)
         return False
 
 
