@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         uniform,
     )
     from flambe.saving import load, load_state, save
+    from flambe.trials.once import once
+    from flambe.trials.place import trial_folder
 
 _HOMES = {
     "flambe.component": ["Component", "alias"],
@@ -57,6 +59,8 @@ _HOMES = {
         "uniform",
     ],
     "flambe.saving": ["load", "load_state", "save"],
+    "flambe.trials.once": ["once"],
+    "flambe.trials.place": ["trial_folder"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -84,12 +88,14 @@ __all__ = [
     "lograndint",
     "loguniform",
     "normal",
+    "once",
     "quniform",
     "randint",
     "sample",
     "save",
     "secret",
     "stage",
+    "trial_folder",
     "uniform",
 ]
 

@@ -7,8 +7,9 @@ from flambe.registry.hookspecs import ComponentRegister, Register, hookimpl
 
 @hookimpl
 def flambe_register_components(register: ComponentRegister) -> None:
-    """The experiment: the runnable that a config holds unless it says otherwise."""
+    """The experiment: the runnable that a config holds unless it says otherwise; a stage for any script."""
     register.tag("Experiment", "flambe.experiment.experiment:Experiment")
+    register.tag("Script", "flambe.stages.script:Script")
 
 
 @hookimpl

@@ -16,6 +16,8 @@ from flambe.logs import CURRENT, Record, Recorder
 from flambe.registry.registry import Registry
 from flambe.storage.storage import open_storage
 from flambe.trials.capture import Lines, captured
+from flambe.trials.once import SHELF, Shelf
+from flambe.trials.place import FOLDER
 from flambe.trials.protocol import (
     Channel,
     Event,
@@ -65,6 +67,7 @@ class _Run:
         self._mask = Mask(setting.hidden)
         self._log = TrialLog(open_storage(task.folder, registry.storage))
         self._recorder = Recorder()
+        self._shelf = Shelf(open_storage(setting.folder, registry.storage))
         self._lines = Lines(self._hand_on)
         self._loaded: dict[str, Values] = {}
         self._trial = Trial(task, setting, registry=registry, imports=self._import)
@@ -72,7 +75,8 @@ class _Run:
         self._stored_in = 0.0
 
     def run(self) -> Iterator[None]:
-        token = CURRENT.set(self._recorder)
+        token, place = CURRENT.set(self._recorder), FOLDER.set(self._task.folder)
+        shelf = SHELF.set(self._shelf)
         try:
             with captured(self._lines):
                 ending = yield from self._live()
@@ -83,6 +87,8 @@ class _Run:
             self._fail(self._mask(one_line(error)), self._mask(whole_story(error)))
         finally:
             CURRENT.reset(token)
+            FOLDER.reset(place)
+            SHELF.reset(shelf)
             self._trial.close()
             self._log.close()
 
