@@ -58,3 +58,13 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flambe_torch.nn.rnn, "entry_points", lambda **_: EntryPoints())
     with pytest.raises(ValueError, match=r"^the RNN 'sru' comes with flambe-nlp: pip install flambe-nlp$"):
         RNNEncoder(WIDTH, 7, rnn_type="sru")
+
+
+def test_a_text_read_in_parts_is_encoded_as_the_whole() -> None:
+    torch.manual_seed(0)
+    encoder = RNNEncoder(WIDTH, 7, 2, rnn_type="sru")
+    x = torch.randn(B, T, WIDTH)
+    first, state = encoder.unroll(x[:, :2])
+    second, state = encoder.unroll(x[:, 2:], state)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), encoder(x))
+    assert [tuple(tensor.shape) for tensor in state] == [(2, B, 7)]

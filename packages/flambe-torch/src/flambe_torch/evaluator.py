@@ -12,6 +12,7 @@ from flambe.component import Component
 from flambe.logs import log
 from flambe_torch.data import to_device
 from flambe_torch.metrics import metric_of, metrics_of
+from flambe_torch.predicting import predicted
 from flambe_torch.samplers import Sampler
 
 
@@ -64,8 +65,8 @@ class Evaluator(Component):
         self.model.to(device).eval()
         with torch.no_grad():
             for batch in self.eval_sampler:
-                *inputs, target = (to_device(column, device) for column in batch)
-                predictions = self.model(*inputs)
+                moved = tuple(to_device(column, device) for column in batch)
+                predictions, target = predicted(self.model, moved)
                 for metric in self._metrics.values():
                     metric.update(predictions, target)
         self.model.to(before)

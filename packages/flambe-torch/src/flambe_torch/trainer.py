@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -17,6 +17,7 @@ from flambe.logs import log
 from flambe_torch.data import Batch
 from flambe_torch.fit import Fit
 from flambe_torch.metrics import Metric, metric_of, metrics_of
+from flambe_torch.predicting import predicted
 from flambe_torch.samplers import Sampler
 from flambe_torch.task import Task
 from flambe_torch.team import Place, Team, release, team_size
@@ -38,7 +39,7 @@ class Trainer(Component):
     then in `last_weights`. What a step logs: `train/loss`, `train/lr`, `dev/loss`, `dev/<metric>` and
     `best/<metric>`.
 
-    A subclass that learns in another way overrides `training_loss` (and `predict`, `modules`).
+    A subclass that learns in another way overrides `training_loss` (and `predict`, `modules`, `samplers`).
 
     Args:
         train_sampler: Its batches, without end and shuffled, are trained on.
@@ -56,6 +57,8 @@ class Trainer(Component):
             if its mode is `min`, and the metric if it is `max`.
         iter_scheduler: A learning rate scheduler, stepped after each iteration.
         lower_is_better: Of the metric; None if it knows.
+        keep: Whose weights the model holds at the end, and whose metric ranks the variants: the `best`
+            step's, or the `last` one's, which a small dev part misleads less where the learning rate falls.
         extra_metrics: Measured on dev too; a list, or a mapping of names.
         batches_per_iter: Batches whose gradients are averaged for one iteration.
         max_grad_norm: Gradients are scaled so that their norm is at most this.
@@ -82,6 +85,7 @@ class Trainer(Component):
         scheduler: Any = None,
         iter_scheduler: Any = None,
         lower_is_better: bool | None = None,
+        keep: Literal["best", "last"] = "best",
         extra_metrics: Iterable[Any] | Mapping[str, Any] = (),
         batches_per_iter: int = 1,
         max_grad_norm: float | None = None,
@@ -106,6 +110,7 @@ class Trainer(Component):
         self.iter_per_step = iter_per_step or math.ceil(len(train_sampler) / batches_per_iter)
         self.max_grad_norm = max_grad_norm
         self.max_grad_abs_val = max_grad_abs_val
+        self.keep = keep
         self._options = {
             "precision": precision,
             "accelerator": accelerator,
@@ -143,7 +148,7 @@ class Trainer(Component):
         return not self.finished
 
     def metric(self) -> float | None:
-        """The best dev metric so far; None before the first step."""
+        """The best dev metric so far, or the last where that is kept; None before the first step."""
         return self.best_metric
 
     def close(self) -> None:
@@ -176,13 +181,16 @@ class Trainer(Component):
 
     def predict(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Predictions and target of a batch: what is measured."""
-        *inputs, target = batch
-        return self.model(*inputs), target
+        return predicted(self.model, batch)
 
     def dev_loss(self, predictions: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The mean loss of a batch in validation, 0-d."""
         loss: torch.Tensor = self.loss_fn(predictions, target)
         return loss
+
+    def samplers(self) -> tuple[Sampler, Sampler]:
+        """What batches are drawn from: to train on, and to measure on."""
+        return self.train_sampler, self.dev_sampler
 
     def modules(self) -> dict[str, nn.Module]:
         """The modules that training moves to its device, by name."""
@@ -266,6 +274,8 @@ class Trainer(Component):
         if not own and len(brought) < 2:
             raise ValueError("Trainer needs loss_fn and optimizer, unless the model is a LightningModule")
         decided = OURS & self._options.keys()
+        if self.keep not in ("best", "last"):
+            raise ValueError(f"keep must be 'best' or 'last', not {self.keep!r}")
         if decided:
             raise ValueError(f"the Trainer's own arguments decide Lightning's {', '.join(sorted(decided))}")
         if len(self.dev_sampler) == 0 or len(self.train_sampler) == 0:
@@ -292,8 +302,7 @@ class Trainer(Component):
             self._place = self._team.place
         return Fit(
             module,
-            self.train_sampler,
-            self.dev_sampler,
+            *self.samplers(),
             batches_per_step=batches,
             start=batches * self.steps_done,
             progress=self._progress,
@@ -321,7 +330,7 @@ class Trainer(Component):
 
     def _is_better(self, value: float) -> bool:
         best = self.best_metric
-        if best is None or math.isnan(best):
+        if best is None or math.isnan(best) or self.keep == "last":
             return True
         return value < best if self.lower_is_better else value > best
 

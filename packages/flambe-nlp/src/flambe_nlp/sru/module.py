@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from flambe_nlp.sru.cell import SRUCell, packing_of
+from flambe_torch.nn.rnn import State
 
 
 class SRU(nn.Module):
@@ -192,6 +193,11 @@ class SRUEncoder(SRU):
         pad = None if mask is None else ~mask.T
         h, _ = self._encode(x.transpose(0, 1), None, pad)
         return h.transpose(0, 1)
+
+    def unroll(self, x: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
+        """h (B, T, H) and the last states as a tuple, for x (B, T, input_size) that follows `state`."""
+        h, last = self._encode(x.transpose(0, 1), None if state is None else state[0], None)
+        return h.transpose(0, 1), (last,)
 
 
 def _one_for_each(

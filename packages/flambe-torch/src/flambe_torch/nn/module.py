@@ -66,7 +66,8 @@ class Model(Module):
     """A module that a `Trainer` can train.
 
     `forward` takes the columns of a batch but the last, which is the target, and returns predictions:
-    what `loss_fn(predictions, target)` and the metrics expect.
+    what `loss_fn(predictions, target)` and the metrics expect. Where they expect another form, the model
+    also has `for_loss(predictions, target)`, which returns both in it.
     """
 
     def forward(self, *inputs: Any) -> torch.Tensor:

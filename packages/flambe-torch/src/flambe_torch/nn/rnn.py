@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -22,6 +22,9 @@ RNN_GROUP = "flambe_torch.rnn"
 PROVIDERS: Mapping[str, str] = MappingProxyType({"sru": "flambe-nlp"})
 """What to install for a type that is not here."""
 
+State: TypeAlias = tuple[torch.Tensor, ...]
+"""What recurrent layers know of the tokens so far: tensors with the batch as their second dimension."""
+
 DENSE = 0.9
 """From this share of tokens among all places on, computing the padding too is faster than packing (CPU)."""
 
@@ -32,7 +35,7 @@ class RNNEncoder(Module):
     H is `hidden_size`, twice that if `bidirectional`. A package adds a type of RNN by an entry point in the
     group `flambe_torch.rnn`: its name, and a class that is made and called as `torch.nn.LSTM` is. A class
     whose attribute `takes_mask` is true is called with (B, T, input_size) and the mask, and returns
-    (B, T, H); torch's own are given packed sequences.
+    (B, T, H); torch's own are given packed sequences. If it has `unroll`, that is what `unroll` here calls.
 
     Args:
         n_layers: Number of layers.
@@ -89,6 +92,26 @@ class RNNEncoder(Module):
             first = output[:, 0] if mask is None else output[:, 0] * mask[:, :1]
             return torch.cat([pooled[:, : self.hidden_size], first[:, self.hidden_size :]], dim=1)
         return pooled
+
+    def unroll(self, x: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
+        """Encoded tokens (B, T, H) and the state behind the last of them, for the next part of the text.
+
+        Args:
+            x: (B, T, input_size), all of it tokens.
+            state: What the call for the part before returned: tensors with B as their second dimension. None
+                at the start.
+
+        Raises:
+            ValueError: the encoder reads backwards too, or pools.
+        """
+        if self.bidirectional or self.pooling is not None:
+            raise ValueError("an encoder that is bidirectional or has a pooling cannot read a text in parts")
+        unroll = getattr(self.rnn, "unroll", None)
+        if unroll is not None:
+            output, state = unroll(x, state)
+            return output, state
+        output, last = self.rnn(x, state if state is None or len(state) > 1 else state[0])
+        return output, last if isinstance(last, tuple) else (last,)
 
     def _run(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         if getattr(self.rnn, "takes_mask", False):
