@@ -521,3 +521,17 @@ def test_training_on_a_gpu_goes_on_exactly(precision: str, recorder: Recorder) -
     torch.cuda.set_rng_state_all(state["cuda"])
     train(second)
     assert plain(recorder.take()) == expected
+
+
+def test_where_the_last_step_is_kept_its_weights_and_its_metric_count(recorder: Recorder) -> None:
+    measured = iter([0.5, 0.9, 0.2])
+    trainer = make(max_steps=3, keep="last", metric_fn=lambda predictions, target: next(measured))
+    trainer.dev_sampler = BaseSampler(rows(), ROWS)  # one batch, measured once
+    train(trainer)
+    assert trainer.metric() == pytest.approx(0.2)
+    assert (trainer.best_step, trainer.last_weights) == (3, None)
+
+
+def test_keep_is_best_or_last() -> None:
+    with pytest.raises(ValueError, match="keep must be 'best' or 'last', not 'first'"):
+        make(keep="first")
