@@ -15,3 +15,12 @@ def flambe_register_components(register: ComponentRegister) -> None:
 @hookimpl
 def flambe_register_executors(register: Register) -> None:
     register("ray", "flambe_ray.executor:RayExecutor", help="a Ray cluster, or Ray on this machine")
+
+
+@hookimpl
+def flambe_register_options(register: Register) -> None:
+    register(
+        "ray-address",
+        "flambe_ray.executor:RayExecutor",
+        help="Run on the Ray cluster at this address (host:port), with all its machines.",
+    )

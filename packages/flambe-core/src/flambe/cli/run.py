@@ -9,13 +9,28 @@ import sys
 import click
 
 from flambe.cli.reading import read_config, read_secrets
+from flambe.registry.registry import Registry
 
 
 def _executors(context: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
     return [name for name in ("auto", *context.obj.executors()) if name.startswith(incomplete)]
 
 
-@click.command("run")
+class _Run(click.Command):
+    """The command, with the options that plugins add for their executors."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        *own, help_option = super().get_params(ctx)
+        more = ctx.find_object(Registry)
+        added = [] if more is None else [_option(name, line) for name, line in more.options().items()]
+        return [*own, *added, help_option]
+
+
+def _option(name: str, line: str) -> click.Option:
+    return click.Option([f"--{name}"], metavar="VALUE", help=line)
+
+
+@click.command("run", cls=_Run)
 @click.argument("file", type=click.Path())
 @click.argument("overrides", nargs=-1, metavar="[key.path=value]...")
 @click.option("--resume", is_flag=True, help="Reuse what finished, go on with the rest.")
@@ -42,6 +57,7 @@ def command(
     secrets: str | None,
     debug: bool,
     verbose: bool,
+    **options: str | None,
 ) -> int:
     """Check FILE, run its pipeline, and print a table of the results.
 
@@ -70,6 +86,7 @@ def command(
             progress=lambda line: click.echo(line, err=True),
             secrets=read_secrets(secrets),
             debug=debug,
+            options={name.replace("_", "-"): given for name, given in options.items() if given is not None},
             observe=progress.update,
             started=progress.started,
         )

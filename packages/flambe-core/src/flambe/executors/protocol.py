@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from flambe.trials.protocol import (
@@ -34,12 +34,19 @@ class Rememberer(Protocol):
         """A stage is resumed: called before its trials are submitted."""
 
 
+class Host(Protocol):
+    """What an executor offers beside `Executor` whose places may be on other machines than this one."""
+
+    def machines(self) -> Sequence[Mapping[str, float]]:
+        """The devices of each machine that is there, or would be started for a trial; after `start`."""
+
+
 class Executor(Protocol):
     """Runs trials in places of its choice and reports what happens.
 
     An executor is made without arguments, started once and closed once. It keeps the devices that a
     task asks for within those of its places. Every submitted trial ends in exactly one `Finished`,
-    `Left` or `Failed`. `flambe.testing.ExecutorContract` holds all of this as tests.
+    `Left`, `Failed` or `HandlesLost`. `flambe.testing.ExecutorContract` holds all of this as tests.
     """
 
     def start(self, setting: Setting, devices: Mapping[str, float], *, at_once: int | None = None) -> None:

@@ -24,6 +24,7 @@ from flambe.trials.protocol import (
     Failed,
     Finished,
     Handle,
+    HandlesLost,
     Left,
     Logged,
     Paused,
@@ -60,7 +61,7 @@ class Ingredients:
     folder: RunFolder
     reuse: Reuse
     devices_of: Mapping[str, Mapping[str, float]]
-    at_once_of: Mapping[str, int]
+    at_once: Callable[[str], int]
     threads_of: Mapping[str, int]
     new_search: NewSearch | None = None
     sinks: Sequence[MetricSink] = ()
@@ -90,6 +91,7 @@ class Engine:
         self._active: set[TrialKey] = set()
         self._waiting: set[TrialKey] = set()
         self._failures: Counter[TrialKey] = Counter()
+        self._machine_lost_at: dict[TrialKey, int | None] = {}
         self._stopping = False
 
     # -- the loop -----------------------------------------------------------------------------------------
@@ -132,6 +134,8 @@ class Engine:
                 self._left(key, step)
             case Failed():
                 self._failed(event)
+            case HandlesLost(key=key, handles=handles):
+                self._without_values(key, handles)
 
     def _stop(self) -> None:
         if not self._stopping:
@@ -196,7 +200,7 @@ class Engine:
         searching = stage.searching
         while searching is not None and searching.left and not self._stopping:
             tried = [self.records[TrialKey(stage.name, id_)].status for id_ in stage.open]
-            if len(tried) - tried.count("paused") >= self._in.at_once_of[stage.name]:
+            if len(tried) - tried.count("paused") >= self._in.at_once(stage.name):
                 return
             variant = searching.next(waiting=bool(tried))
             if variant is None:
@@ -378,6 +382,16 @@ class Engine:
             if not self._stopping:
                 self._submit(waiting)
 
+    def _without_values(self, key: TrialKey, lost: Mapping[str, Handle]) -> None:
+        """A trial could not begin for want of linked values: they are loaded again, then it is submitted."""
+        self._active.discard(key)
+        for stage, handle in lost.items():
+            self._values.lost(TrialKey(stage, self.records[key].upstream[stage]), handle)
+        if not self._values.is_restoring(key):
+            self._ready(key)
+        elif not self._stopping and self._values.are_there(key):
+            self._submit(key, restore="finished")
+
     def _left(self, key: TrialKey, step: int | None) -> None:
         self._active.discard(key)
         record = self.records[key]
@@ -394,7 +408,7 @@ class Engine:
         self._waiting.discard(key)
         if event.lost and not restoring:
             self._in.folder.add_line(key, event.error)
-        self._failures[key] += 1
+        self._failures[key] += self._counts(event)
         if self._failures[key] <= self._in.settings.max_failures and not self._stopping:
             self._note("retry", key, error=event.error)
             self._submit(key, restore="finished" if restoring else "checkpoint")
@@ -407,6 +421,19 @@ class Engine:
         if self._in.settings.stop_on_failure:
             self._stop()
         self._expand()
+
+    def _counts(self, event: Failed) -> bool:
+        """Whether a failure counts among those that are allowed.
+
+        Machines come and go, and a trial is not to blame; unless it has got no further since it lost the
+        one before: then it may be what brings them down.
+        """
+        if not event.machine:
+            return True
+        reached = self.records[event.key].checkpoint
+        again = event.key in self._machine_lost_at and self._machine_lost_at[event.key] == reached
+        self._machine_lost_at[event.key] = reached
+        return again
 
     def _cannot_restore(self, key: TrialKey, error: str) -> None:
         problem = f"{key.stage}/{key.variant} could not be loaded: {error}"

@@ -108,6 +108,7 @@ class Experiment:
         progress: Callable[[str], None] | None = None,
         secrets: Mapping[str, Mapping[str, str]] | None = None,
         debug: bool = False,
+        options: Mapping[str, str] | None = None,
         observe: Observe = lambda update: None,
         started: Callable[[str, Mapping[str, StageRun]], None] = lambda folder, stages: None,
     ) -> Outcome:
@@ -121,6 +122,7 @@ class Experiment:
             progress: Called with a line for each extension that is installed.
             secrets: What `!secret section.key` refers to.
             debug: Run in this process, so that a debugger and breakpoints work.
+            options: Options of an executor, by their names on the command line: `{"ray-address": "…"}`.
             observe: Called with each change of a trial.
             started: Called with the folder and the stages once the run begins.
 
@@ -129,5 +131,5 @@ class Experiment:
             RunError: the folder holds other results, or another run writes to it.
         """
         registry = prepare(self._document, install=install, secrets=secrets, progress=progress)
-        wishes = Wishes(resume, force, backend, debug, secrets or {}, observe, started)
+        wishes = Wishes(resume, force, backend, debug, secrets or {}, observe, started, options or {})
         return Session(self._document, registry, wishes).run()

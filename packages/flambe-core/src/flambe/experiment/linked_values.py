@@ -84,6 +84,11 @@ class LinkedValues:
             stuck += self.cannot_restore(waiting) if self.is_restoring(waiting) else [waiting]
         return stuck
 
+    def lost(self, key: TrialKey, handle: Handle) -> None:
+        """Forget a handle whose values are gone, unless a newer one is there already."""
+        if self._handles.get(key) is handle:
+            self._executor.release(self._handles.pop(key))
+
     def has_handle(self, key: TrialKey) -> bool:
         return key in self._handles
 

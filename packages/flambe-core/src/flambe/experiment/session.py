@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from flambe.experiment.preparing import refuse_too_many, reuse_of, stage_spaces
 from flambe.experiment.run_folder import CONFIG, RUN, RunFolder
 from flambe.experiment.searching import NewSearch
 from flambe.experiment.settings import Settings, settings_from
-from flambe.experiment.share import at_once_of, devices_of, threads_of
+from flambe.experiment.share import at_once, cores, devices_of, threads_of
 from flambe.experiment.stage_run import StageRun, stage_runs
 from flambe.language import nodes
 from flambe.language.read import Document
@@ -84,6 +84,7 @@ class Wishes:
     secrets: Mapping[str, Mapping[str, str]]
     observe: Callable[[Update], None]
     started: Callable[[str, Mapping[str, StageRun]], None]
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class Session:
@@ -100,7 +101,7 @@ class Session:
             self._settings.pipeline, self._spaces, self._settings.reduce, self._settings.searched()
         )
         self._resources = locate(self._settings.resources, folder=Path(document.file).parent)
-        self._devices = available()
+        self._machines: Sequence[Mapping[str, float]] = [available()]
 
     def run(self) -> Outcome:
         """Run everything in the run's folder, which belongs to this run alone until it ends."""
@@ -114,7 +115,9 @@ class Session:
             earlier = folder.open(resume=resume, force=self._wishes.force)
             executor = self._start_executor(storage.url)
             stack.callback(executor.close)
-            shares = devices_of(self._settings, self._devices)
+            machines: Callable[[], Sequence[Mapping[str, float]]]
+            machines = getattr(executor, "machines", lambda: self._machines)
+            shares = devices_of(self._settings, machines())
             engine = Engine(
                 Ingredients(
                     settings=self._settings,
@@ -123,9 +126,9 @@ class Session:
                     folder=folder,
                     reuse=reuse_of(self._settings, earlier, self._registry, self._resources),
                     devices_of=shares,
-                    at_once_of=at_once_of(shares, self._devices),
+                    at_once=lambda stage: at_once(shares[stage], machines()),
                     new_search=self._new_search(executor),
-                    threads_of=threads_of(self._settings, self._spaces, self._devices),
+                    threads_of=threads_of(self._settings, self._spaces, cores(machines())),
                     sinks=self._open_sinks(storage.url, stack),
                     observe=self._wishes.observe,
                 )
@@ -170,9 +173,11 @@ class Session:
             hidden=tuple(_hidden(self._document.root, self._wishes.secrets)),
             modules=tuple(dict.fromkeys(_modules(self._document.root, self._registry))),
             stages=briefs(self._settings, self._registry),
+            options=self._wishes.options,
+            environment=_environment(self._document.root),
         )
         executor: Executor = self._registry.executor(self._backend())()
-        executor.start(setting, self._devices, at_once=_at_once(self._settings, self._spaces))
+        executor.start(setting, self._machines[0], at_once=_at_once(self._settings, self._spaces))
         return executor
 
     def _new_search(self, executor: Executor) -> NewSearch | None:
@@ -185,8 +190,14 @@ class Session:
         """The executor's name: Ray where a stage asks for what only it has, or a cluster is named."""
         if self._wishes.debug:
             return "in-process"
-        if self._wishes.backend != "auto":
-            return self._wishes.backend
+        backend = self._wishes.backend
+        for option in self._wishes.options:
+            owner = self._registry.executor_of(option)
+            if backend not in ("auto", owner):
+                raise RunError(f"--{option} is an option of the executor {owner!r}, not of {backend!r}")
+            backend = owner
+        if backend != "auto":
+            return backend
         wanted = [*self._settings.search, *self._settings.schedulers]
         return "ray" if wanted or self._settings.manager is not None else "local"
 
@@ -207,11 +218,16 @@ def _at_once(settings: Settings, spaces: Mapping[str, StageSpace]) -> int | None
 
 def _hidden(root: nodes.Node, secrets: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """The texts that the config's `!env` and `!secret` stand for."""
+    yield from _environment(root).values()
     for _, found in walk(root):
-        if isinstance(found, nodes.Environment):
-            yield os.environ.get(found.name, "")
-        elif isinstance(found, nodes.Secret):
+        if isinstance(found, nodes.Secret):
             yield secrets.get(found.section, {}).get(found.key, "")
+
+
+def _environment(root: nodes.Node) -> dict[str, str]:
+    """What the config's `!env` stand for, by name."""
+    names = {found.name for _, found in walk(root) if isinstance(found, nodes.Environment)}
+    return {name: os.environ[name] for name in sorted(names & os.environ.keys())}
 
 
 def _modules(root: nodes.Node, registry: Registry) -> Iterator[str]:

@@ -2,49 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from flambe.errors import RunError
 from flambe.experiment.settings import Settings
 from flambe.variants.space import StageSpace
 
+Machines: TypeAlias = Sequence[Mapping[str, float]]
+"""The devices of each machine that trials may run on."""
 
-def devices_of(settings: Settings, total: Mapping[str, float]) -> dict[str, dict[str, float]]:
+
+def devices_of(settings: Settings, machines: Machines) -> dict[str, dict[str, float]]:
     """What each trial of each stage gets: what the config says, else one core, and a GPU if there is one.
 
     Raises:
-        RunError: a stage asks for more than there is.
+        RunError: a stage asks for more than a machine has.
     """
-    usual = {"cpu": 1.0, **({"gpu": 1.0} if total.get("gpu") else {})}
+    most = {device: max(m.get(device, 0.0) for m in machines) for m in machines for device in m}
+    usual = {"cpu": 1.0, **({"gpu": 1.0} if most.get("gpu") else {})}
+    whose = "this machine has" if len(machines) == 1 else "no machine of the cluster has more than"
     shares = {}
     for stage in settings.pipeline:
         share = settings.devices_of(stage)
         shares[stage] = usual if share is None else {"cpu": 1.0, **share}
         for device, wanted in shares[stage].items():
-            if wanted > total.get(device, 0.0):
+            if wanted > most.get(device, 0.0):
                 raise RunError(
                     f"devices: stage {stage} asks for {device}: {wanted:g}, "
-                    f"but this machine has {total.get(device, 0.0):g}"
+                    f"but {whose} {most.get(device, 0.0):g}"
                 )
     return shares
 
 
-def at_once_of(shares: Mapping[str, Mapping[str, float]], total: Mapping[str, float]) -> dict[str, int]:
-    """How many trials of each stage the devices have room for; at least 1."""
-    return {
-        stage: max(1, min(int(total[device] / wanted + 1e-6) for device, wanted in share.items() if wanted))
-        for stage, share in shares.items()
-    }
+def at_once(share: Mapping[str, float], machines: Machines) -> int:
+    """How many trials with this share the machines have room for; at least 1."""
+    wanted = {device: amount for device, amount in share.items() if amount}
+    room = (min(int(m.get(device, 0.0) / wanted[device] + 1e-6) for device in wanted) for m in machines)
+    return max(1, sum(room))
 
 
-def threads_of(
-    settings: Settings, spaces: Mapping[str, StageSpace], total: Mapping[str, float]
-) -> dict[str, int]:
-    """Threads for each trial: the cores it asked for, or the cores over the trials that run beside it.
+def cores(machines: Machines) -> int:
+    """The cores of the smallest machine that has any: no trial gets more threads than a machine has."""
+    return max(1, int(min((m["cpu"] for m in machines if m.get("cpu")), default=1)))
 
-    A pure function of the config and the machine, so that a rerun computes the same numbers.
+
+def threads_of(settings: Settings, spaces: Mapping[str, StageSpace], cores: int) -> dict[str, int]:
+    """Threads for each trial: the cores it asked for, or `cores` over the trials that run beside it.
+
+    A pure function of the config and the machines, so that a rerun computes the same numbers.
     """
-    cores = int(total["cpu"])
     width = {stage: _width(stage, settings, spaces) for stage in spaces}
     above = {stage: _ancestors(stage, spaces) for stage in spaces}
     threads = {}

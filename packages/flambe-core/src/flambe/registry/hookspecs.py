@@ -50,6 +50,11 @@ def flambe_register_executors(register: Register) -> None:
 
 
 @hookspec
+def flambe_register_options(register: Register) -> None:
+    """Add options of executors to `flambe run`: `--name VALUE` reaches the executor that is the target."""
+
+
+@hookspec
 def flambe_register_codecs(register: Register) -> None:
     """Add state codecs (`flambe.saving.protocol.StateCodec` classes): how foreign objects are saved."""
 

@@ -144,6 +144,22 @@ class Registry:
             made.setdefault(f"{entry.plugin}.{entry.name}" if entry.name in made else entry.name, entry)
         return made
 
+    def options(self) -> dict[str, str]:
+        """The options that plugins add to `flambe run`: for each its line of help."""
+        return {entry.name: entry.help for entry in self._catalogue.all_of_kind("options")}
+
+    def executor_of(self, option: str) -> str:
+        """The name of the executor that takes this option.
+
+        Raises:
+            PluginError: no executor does, or two plugins register the option.
+        """
+        registration = self._catalogue.of_kind("options", option)
+        for entry in self._catalogue.all_of_kind("executors"):
+            if registration is not None and entry.target == registration.target:
+                return entry.name
+        raise PluginError(f"there is no executor with the option {option!r}{failed_plugins(self.plugins)}")
+
     def storage(self, protocol: str) -> Callable[[str], Any] | None:
         """What opens a URL of this protocol (`s3`), or None if no plugin brings it."""
         registration = self._catalogue.of_kind("storage", protocol)

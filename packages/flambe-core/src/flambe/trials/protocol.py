@@ -30,11 +30,14 @@ class StageBrief:
         scheduler: What stops or pauses the stage's trials early; to be built by the executor.
         search: What suggests the stage's variants; to be built by the executor.
         max_steps: The most steps that a trial of the stage takes, where its arguments tell.
+        node: The stage itself, options included; where a scheduler changes what is in it.
+        samples: How many variants the stage's search tries for each combination of upstream variants.
     """
 
     scheduler: Node | None = None
     search: Node | None = None
     max_steps: int | None = None
+    samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Setting:
         hidden: Texts that must not be written anywhere: what `!env` and `!secret` stand for.
         modules: What to import before the first trial.
         stages: The stages that have a scheduler or a search.
+        options: The executor's own options, by their names on the command line.
+        environment: What `!env` stands for, on whichever machine a trial is built.
     """
 
     name: str
@@ -57,6 +62,8 @@ class Setting:
     hidden: Sequence[str] = field(default=(), repr=False)
     modules: Sequence[str] = ()
     stages: Mapping[str, StageBrief] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -200,15 +207,33 @@ class Recollection:
 
 @dataclass(frozen=True)
 class Failed:
-    """The trial raised, or its worker died (`lost`). `error` is one line, `traceback` the whole story."""
+    """The trial raised, or its worker died (`lost`). `error` is one line, `traceback` the whole story.
+
+    With `machine`, the machine went with the worker. With `refused`, the trial could not begin with the
+    task's changes, or from its donor: nothing of it has changed, and it can go on without them.
+    """
 
     key: TrialKey
     error: str
     traceback: str
     lost: bool = False
+    machine: bool = False
+    refused: bool = False
 
 
-Event: TypeAlias = Started | Logged | Stepped | Paused | Changed | Finished | Left | Failed
+@dataclass(frozen=True)
+class HandlesLost:
+    """The trial could not begin: values it links to are gone, with the machine that held them.
+
+    `handles` are those of its imports, by stage. Nothing of the trial has changed; who submitted it may
+    submit it again with new handles.
+    """
+
+    key: TrialKey
+    handles: Mapping[str, Handle]
+
+
+Event: TypeAlias = Started | Logged | Stepped | Paused | Changed | Finished | Left | Failed | HandlesLost
 
 
 class Channel(Protocol):
@@ -222,6 +247,9 @@ class Channel(Protocol):
 
     def interrupt_requested(self) -> bool:
         """Whether the trial should write a checkpoint after its current step and leave."""
+
+    def store_requested(self) -> bool:
+        """Whether the trial should store a checkpoint after its current step, however quick steps are."""
 
     def output(self) -> Sequence[str]:
         """Lines that libraries and other programs have written beneath Python since the last call."""

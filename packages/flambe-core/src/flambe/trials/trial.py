@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -60,7 +62,10 @@ class Trial:
             self._registry,
             stage=self.task.key.stage,
             outside=self._outside,
-            surroundings=Surroundings(secrets=self._setting.secrets),
+            surroundings=Surroundings(
+                secrets=self._setting.secrets,
+                environment=ChainMap(dict(self._setting.environment), os.environ),
+            ),
         )
         self._stage = builder.build(self.task.node)
         if self.task.restore == "finished":
