@@ -121,6 +121,9 @@ class TrialChannel(ABC):
     @abstractmethod
     def interrupt_requested(self) -> bool: ...
 
+    def store_requested(self) -> bool:
+        return False
+
     def output(self) -> Sequence[str]:
         return ()
 

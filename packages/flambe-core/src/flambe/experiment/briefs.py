@@ -20,6 +20,8 @@ def briefs(settings: Settings, registry: Registry) -> dict[str, StageBrief]:
             scheduler=settings.schedulers.get(stage),
             search=settings.search.get(stage),
             max_steps=_max_steps(node, registry),
+            samples=settings.searched().get(stage),
+            node=node,
         )
         for stage, node in settings.pipeline.items()
         if stage in settings.schedulers or stage in settings.search

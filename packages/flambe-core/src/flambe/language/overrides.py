@@ -22,7 +22,7 @@ from flambe.language.nodes import (
     Unreadable,
 )
 from flambe.language.read import Document, argument_file, read_value
-from flambe.language.walk import Path, rebuild
+from flambe.language.walk import substitute
 
 _PIPELINE = "pipeline"
 
@@ -102,7 +102,7 @@ def _apply(root: Node, override: _Override) -> Node:
     holder = root
     for step in steps[:-1]:
         holder = _inside(holder, step, override)
-    return _replaced(root, holder, _with(holder, steps[-1], override))
+    return substitute(root, holder, _with(holder, steps[-1], override))
 
 
 def _stages(root: Node) -> tuple[Entry, ...]:
@@ -211,15 +211,3 @@ def _what(node: Node) -> str:
         case Unreadable():
             return "what could not be read"
     return f"a {type(node).__name__.lower()}"
-
-
-def _replaced(root: Node, old: Node, new: Node) -> Node:
-    """`root` with `new` for every use of the very node `old`; other shared nodes stay shared."""
-    made: dict[int, Node] = {id(old): new}
-
-    def change(node: Node, path: Path) -> Node:
-        if id(node) not in made:
-            made[id(node)] = rebuild(node, change, path)
-        return made[id(node)]
-
-    return change(root, ())

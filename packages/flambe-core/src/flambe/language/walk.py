@@ -88,6 +88,18 @@ def rebuild(node: Node, change: Callable[[Node, Path], Node], path: Path = ()) -
     return node
 
 
+def substitute(root: Node, old: Node, new: Node) -> Node:
+    """`root` with `new` for every use of the very node `old`; other shared nodes stay shared."""
+    made: dict[int, Node] = {id(old): new}
+
+    def change(node: Node, path: Path) -> Node:
+        if id(node) not in made:
+            made[id(node)] = rebuild(node, change, path)
+        return made[id(node)]
+
+    return change(root, ())
+
+
 def format_path(path: Path) -> str:
     """`pipeline.stage1.layers[0].size`; options leave no trace."""
     text = ""

@@ -21,6 +21,11 @@ from flambe.storage.storage import open_storage
 CHECKPOINTS = ".checkpoints"
 PROGRESS = "progress.json"
 SYNC_SECONDS = 5.0
+_ATTEMPTS = 20
+"""How often a checkpoint is looked for that its owner goes on replacing."""
+
+_DIGITS = 9
+"""How many of the last characters of a checkpoint's name are its step; those before name its line."""
 
 _log = logging.getLogger("flambe")
 
@@ -50,6 +55,7 @@ class TrialFolder:
         self._node = node
         self._upstream = {stage: f"../../{stage}/{variant}" for stage, variant in (upstream or {}).items()}
         self._outside = outside
+        self._line = ""
         self._synced = ""
         self._synced_at = time.monotonic()
 
@@ -60,7 +66,7 @@ class TrialFolder:
         synced to the disk, once in `SYNC_SECONDS`. Earlier ones go when one is synced.
         """
         durable = time.monotonic() - self._synced_at > SYNC_SECONDS
-        name = f"{step:09d}"
+        name = f"{self._line}{step:09d}"
         earlier = [other for other in self._storage.list(CHECKPOINTS) if other not in (name, self._synced)]
         write_state(
             parts_of(stage, self._node),
@@ -100,11 +106,39 @@ class TrialFolder:
                 return None
             progress = json.loads(saved.read(PROGRESS))
             read_state(parts_of(stage, self._node), saved, self._registry.codecs())
-            self._synced = name
+            self._synced, self._line = name, name[:-_DIGITS]
             return progress["step"], progress["extra"]
         if damage is not None:
             folder = self._storage.join(CHECKPOINTS)
             raise DamagedSaveError(f"{damage}; or remove {folder} to start the trial anew") from damage
+        return None
+
+    def load_checkpoint_of(self, folder: str, stage: object) -> tuple[int, Mapping[str, Any]] | None:
+        """Restore the newest checkpoint of the trial in another folder, which may replace it meanwhile.
+
+        This trial's own checkpoints, of a line of steps that is over, stay until the next one is written:
+        that one counts as newer than all of them, whatever its step.
+        """
+        other = TrialFolder(folder, self._registry, node=self._node)
+        found = other._load_moving(stage)
+        if found is not None:
+            newest = max(self._storage.list(CHECKPOINTS), default="")
+            lines = int(newest[1:-_DIGITS] or 0) if newest[:1] == "g" else 0
+            self._line, self._synced = f"g{lines + 1:04d}", ""
+            self._synced_at = float("-inf")  # the next is synced before the others go
+        return found
+
+    def _load_moving(self, stage: object) -> tuple[int, Mapping[str, Any]] | None:
+        for attempt in range(_ATTEMPTS):
+            seen = self._storage.list(CHECKPOINTS)
+            try:
+                found = self.load_checkpoint(stage)
+            except DamagedSaveError:
+                if attempt + 1 == _ATTEMPTS or self._storage.list(CHECKPOINTS) == seen:
+                    raise
+                continue
+            if found is not None or self._storage.list(CHECKPOINTS) == seen:
+                return found
         return None
 
     def write_finished(self, stage: object) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flambe.component import Component
+from flambe.errors import CannotChangeError
 from flambe.logs import log
 
 
@@ -41,6 +42,50 @@ class Counter(Component):
 
     def load_custom_state(self, state: Mapping[str, Any]) -> None:
         self.count = state["count"]
+
+
+class Tunable(Component):
+    """Adds `rate` to its metric in each step; `rate` may change between steps, to anything above 0.
+
+    Args:
+        seconds: How long a step takes.
+
+    Attributes:
+        told: The new rates it was told of since it was built.
+    """
+
+    def __init__(self, steps: int = 3, rate: float = 1.0, seconds: float = 0.0) -> None:
+        self.steps = steps
+        self.rate = rate
+        self.seconds = seconds
+        self.count = 0
+        self.total = 0.0
+        self.told: list[float] = []
+
+    def step(self) -> bool:
+        time.sleep(self.seconds)
+        self.count += 1
+        self.total += self.rate
+        log("rate", self.rate, self.count)
+        return self.count < self.steps
+
+    def metric(self) -> float:
+        return self.total
+
+    def change(self, path: str, value: Any) -> None:
+        """Take a new rate."""
+        if path != "rate":
+            raise CannotChangeError(f"Tunable can change 'rate', not {path!r}")
+        if value <= 0:
+            raise ValueError("a rate is above 0")
+        self.rate = value
+        self.told.append(value)
+
+    def custom_state(self) -> Mapping[str, Any]:
+        return {"count": self.count, "total": self.total, "rate": self.rate}
+
+    def load_custom_state(self, state: Mapping[str, Any]) -> None:
+        self.count, self.total, self.rate = state["count"], state["total"], state["rate"]
 
 
 class Failing(Component):

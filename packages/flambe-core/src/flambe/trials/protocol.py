@@ -30,14 +30,15 @@ class StageBrief:
         scheduler: What stops or pauses the stage's trials early; to be built by the executor.
         search: What suggests the stage's variants; to be built by the executor.
         max_steps: The most steps that a trial of the stage takes, where its arguments tell.
-        node: The stage itself, options included; where a scheduler changes what is in it.
         samples: How many variants the stage's search tries for each combination of upstream variants.
+        node: The stage itself, options included, for schedulers that change what is in it.
     """
 
     scheduler: Node | None = None
     search: Node | None = None
     max_steps: int | None = None
     samples: int | None = None
+    node: Node | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class TrialTask:
         changes: New values of arguments by their path in the stage (`optimizer.lr`), in the order in which
             they were given: what a user or a scheduler has changed since the trial began.
         donor: The folder of another trial, whose newest checkpoint is restored in place of the trial's own.
+        ahead: It goes before all that are queued: it had a place, and left it only to be submitted again.
     """
 
     key: TrialKey
@@ -103,6 +105,7 @@ class TrialTask:
     siblings: int = 1
     changes: Mapping[str, Any] = field(default_factory=dict)
     donor: str | None = None
+    ahead: bool = False
 
 
 @dataclass(frozen=True)

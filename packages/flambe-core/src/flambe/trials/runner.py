@@ -71,6 +71,7 @@ class _Run:
         self._lines = Lines(self._hand_on)
         self._loaded: dict[str, Values] = {}
         self._trial = Trial(task, setting, registry=registry, imports=self._import)
+        self._begun = False
         self._stored_at = time.monotonic()
         self._stored_in = 0.0
 
@@ -84,7 +85,9 @@ class _Run:
             self._channel.emit(ending)
         except Exception as error:  # noqa: BLE001 - the border to user code: whatever it raised belongs to this trial
             add_note(error, f"in stage {self._task.key.stage}, variant {self._task.key.variant}")
-            self._fail(self._mask(one_line(error)), self._mask(whole_story(error)))
+            self._fail(
+                self._mask(one_line(error)), self._mask(whole_story(error)), refused=self._is_refusal(error)
+            )
         finally:
             CURRENT.reset(token)
             FOLDER.reset(place)
@@ -92,16 +95,24 @@ class _Run:
             self._trial.close()
             self._log.close()
 
-    def _fail(self, error: str, story: str) -> None:
+    def _is_refusal(self, error: Exception) -> bool:
+        """Whether the trial could not begin with what the task has changed."""
+        changed = bool(self._task.changes) or self._task.donor is not None
+        return changed and not self._begun and isinstance(error, ValueError | TypeError | SavingError)
+
+    def _fail(self, error: str, story: str, *, refused: bool) -> None:
         with suppress(SavingError):  # the folder may be what failed
             self._hand_on()
             self._log.say(story.splitlines())
             self._log.flush()
-        self._channel.emit(Failed(self._task.key, error, story))
+        self._channel.emit(Failed(self._task.key, error, story, refused=refused))
 
     def _live(self) -> Generator[None, None, Event]:
         trial, task = self._trial, self._task
         step = trial.start()
+        self._begun = True
+        for line in trial.news:
+            self._lines.add(line)
         if task.restore != "finished":
             self._log.rewind(step)
         worth = trial.metric() if step and task.restore == "checkpoint" else None
@@ -153,7 +164,8 @@ class _Run:
 
     def _store_if_due(self) -> bool:
         began = time.monotonic()
-        if (began - self._stored_at) * CHECKPOINT_SHARE < self._stored_in:
+        due = (began - self._stored_at) * CHECKPOINT_SHARE >= self._stored_in
+        if not due and not self._channel.store_requested():
             return False
         self._log.flush()
         self._trial.checkpoint()

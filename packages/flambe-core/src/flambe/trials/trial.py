@@ -10,10 +10,11 @@ from typing import Any
 
 from flambe.build.builder import Builder, Surroundings
 from flambe.build.links import follow
-from flambe.errors import LinkError
+from flambe.errors import CannotChangeError, LinkError
 from flambe.language.links import LinkPath
 from flambe.registry.registry import Registry
 from flambe.saving.trial_folder import TrialFolder
+from flambe.trials.changing import changed, tell
 from flambe.trials.frameworks import Framework
 from flambe.trials.protocol import (
     Setting,
@@ -23,12 +24,18 @@ from flambe.trials.resources import local_path
 
 Values = Mapping[LinkPath, Any]
 
+_NONE = object()
+
 
 class Trial:
     """One variant of one stage, alive.
 
     Args:
         imports: Gives the linked values of an upstream stage, when they are first needed.
+
+    Attributes:
+        step_count: How many steps it has done.
+        news: What became of the task's changes, in lines for the trial's log.
     """
 
     def __init__(
@@ -41,19 +48,27 @@ class Trial:
     ) -> None:
         self.task = task
         self.step_count = 0
+        self.news: list[str] = []
         self._stepping = False
         self._setting = setting
         self._registry = registry
         self._imports = imports
-        self._folder = TrialFolder(
-            task.folder, registry, node=task.node, upstream=task.upstream, outside=self._outside
-        )
+        self._folder: TrialFolder
         self._frameworks: list[Framework] = []
         self._stage: Any = None
 
     def start(self) -> int:
-        """Build the stage, and restore it if the task says so; returns the step it goes on from."""
+        """Build the stage with the task's changes, and restore it; returns the step it goes on from.
+
+        Raises:
+            CannotChangeError: the stage refuses a change, or the donor has nothing to go on from; the
+                trial's folder is as it was.
+        """
         self._registry.import_tags(self.task.node)
+        node = changed(self.task.node, self.task.changes, self._registry)
+        self._folder = TrialFolder(
+            self.task.folder, self._registry, node=node, upstream=self.task.upstream, outside=self._outside
+        )
         self._frameworks = self._registry.frameworks()
         for framework in self._frameworks:
             framework.set_threads(self.task.threads)
@@ -67,11 +82,11 @@ class Trial:
                 environment=ChainMap(dict(self._setting.environment), os.environ),
             ),
         )
-        self._stage = builder.build(self.task.node)
+        self._stage = builder.build(node)
         if self.task.restore == "finished":
             self._folder.load_finished(self._stage)
-        elif self.task.restore == "checkpoint":
-            self._restore()
+        else:
+            self._go_on()
         return self.step_count
 
     def step(self) -> bool:
@@ -106,7 +121,8 @@ class Trial:
     def checkpoint(self) -> None:
         """Store everything that going on from here needs."""
         random = {type(f).__name__: f.random_state() for f in self._frameworks}
-        self._folder.write_checkpoint(self._stage, step=self.step_count, extra={"random": random})
+        extra = {"random": random, "changes": dict(self.task.changes)}
+        self._folder.write_checkpoint(self._stage, step=self.step_count, extra=extra)
 
     def save(self) -> None:
         """Store the finished object for people and for later runs."""
@@ -128,15 +144,42 @@ class Trial:
         if callable(close):
             close()
 
-    def _restore(self) -> None:
+    def _go_on(self) -> None:
+        """Restore what the task says, and tell the stage of changes that the restored state lacks."""
+        donor = self.task.donor
+        known: Mapping[str, Any] = {}
+        if donor is not None:
+            known = self._restore_from(donor)
+        elif self.task.restore == "checkpoint":
+            known = self._restore()
+        new = {path: value for path, value in self.task.changes.items() if known.get(path, _NONE) != value}
+        tell(self._stage, new)
+        if donor is not None:
+            self.checkpoint()
+        self.news += [f"from step {self.step_count} on: {path} = {value}" for path, value in new.items()]
+
+    def _restore(self) -> Mapping[str, Any]:
+        """Go on from the trial's own checkpoint, if it has one; returns the changes that it holds."""
         found = self._folder.load_checkpoint(self._stage)
         if found is None:
-            return
+            return {}
         self.step_count, extra = found
         for framework in self._frameworks:
             state = extra["random"].get(type(framework).__name__)
             if state is not None:
                 framework.set_random_state(state)
+        known: Mapping[str, Any] = extra.get("changes", {})
+        return known
+
+    def _restore_from(self, donor: str) -> Mapping[str, Any]:
+        """Go on from another trial's checkpoint, with random numbers of its own."""
+        found = self._folder.load_checkpoint_of(donor, self._stage)
+        if found is None:
+            raise CannotChangeError(f"{donor} has no checkpoint to go on from")
+        self.step_count, extra = found
+        self.news.append(f"goes on from step {self.step_count} of {donor}")
+        known: Mapping[str, Any] = extra.get("changes", {})
+        return known
 
     def _outside(self, path: LinkPath) -> Any:
         if path.root in self._setting.resources:
