@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 
@@ -63,6 +66,21 @@ class Order:
             sequences if size == len(sequences) else sequences.narrow(0, step.row, size)
             for step, size in zip(self.steps, sizes, strict=True)
         ]
+
+    @cached_property
+    def plan(self) -> npt.NDArray[np.int64]:
+        """(S, 4), for each step where its tokens begin, how many they are, and its `previous` and `row`."""
+        starts = list(accumulate(self.sizes, initial=0))
+        rows = [(starts[step.part], self.sizes[step.part], step.previous, step.row) for step in self.steps]
+        return np.array(rows, dtype=np.int64).reshape(-1, 4)
+
+    def lengths(self, batch: int) -> npt.NDArray[np.int64]:
+        """(B,), how many tokens each sequence has."""
+        changes = np.zeros(batch + 1, dtype=np.int64)
+        _, sizes, _, rows = self.plan.T
+        np.add.at(changes, rows, 1)
+        np.add.at(changes, rows + sizes, -1)
+        return changes.cumsum()[:batch]
 
     def before(self, states: torch.Tensor) -> Sequence[torch.Tensor]:
         """For each step, in order, the states before it, as views of the table (B + N, H)."""
