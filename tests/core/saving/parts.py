@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,23 @@ class Data(Component):
 
     def load_custom_state(self, state: Mapping[str, Any]) -> None:
         self.ready = state["ready"]
+
+
+class Dictionary(Component):
+    """Reads words from a file that may be gone when it is loaded."""
+
+    def __init__(
+        self, path: str | None = None, *, words: list[str] | None = None, lower: bool = False
+    ) -> None:
+        self.path = path
+        self.words = Path(path or "").read_text().split() if words is None else words
+
+    @classmethod
+    def of_file(cls, path: str, words: list[str] | None = None, lower: bool = False) -> Dictionary:
+        return cls(path, words=words, lower=lower)
+
+    def saved_arguments(self) -> Mapping[str, Any]:
+        return {"words": self.words}
 
 
 class Growing(Component):

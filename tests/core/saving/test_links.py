@@ -147,6 +147,31 @@ def test_arguments_by_position_and_factories(run: Run) -> None:
     assert (encoder.scale, encoder.seen) == (0.5, 2)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!p.Dictionary {path: PATH, lower: true}",
+        "!p.Dictionary.of_file {path: PATH}",
+        "!p.Dictionary.of_file PATH",
+        "!p.Dictionary [PATH]",
+        "!p.Model {encoder: !p.Dictionary.of_file PATH}",
+    ],
+)
+def test_arguments_that_the_object_wants_saved_are_given_when_it_is_loaded(
+    run: Run, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("who what")
+    run.finish("stage0", text.replace("PATH", str(path)))
+    path.unlink()
+    loaded = saving.load(run.folder_of("stage0"))
+    found = getattr(loaded, "encoder", loaded)
+    assert (found.path, found.words) == (str(path), ["who", "what"])
+    saving.save(loaded, tmp_path / "again")
+    again = saving.load(tmp_path / "again")
+    assert getattr(again, "encoder", again).words == ["who", "what"]
+
+
 def test_what_a_function_made_is_made_again(run: Run) -> None:
     run.finish("stage0", DATA)
     run.finish("stage1", "!p.Head {size: !p.total [1, !call {target: stage0.sized, args: [1]}, 2]}\n")

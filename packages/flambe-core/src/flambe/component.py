@@ -58,6 +58,13 @@ class Component:
     def load_custom_state(self, state: Mapping[str, Any]) -> None:
         """Take back what `custom_state` returned."""
 
+    def saved_arguments(self) -> Mapping[str, Any]:
+        """Arguments that a save writes beside those given, or in their place, by name.
+
+        For what a constructor or factory looked up elsewhere and a loaded copy must not look up again.
+        """
+        return {}
+
 
 def origin_of(made: object) -> Origin | None:
     """How `made` was built, or None if neither a config nor `Component` built it."""

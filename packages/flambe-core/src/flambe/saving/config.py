@@ -257,9 +257,10 @@ def used_aliases(node: Node | None, registry: Registry) -> dict[str, str]:
 def _arguments_node(live: Any, arguments: list[tuple[str | int, Node]]) -> Node | None:
     origin = origin_of(live)
     given = origin.node.arguments if origin is not None and origin.node is not None else None
-    if isinstance(given, nodes.Sequence):
+    by_place = all(isinstance(name, int) for name, _ in arguments)
+    if isinstance(given, nodes.Sequence) and by_place:
         return nodes.Sequence(tuple(node for _, node in arguments))
-    if given is not None and not isinstance(given, nodes.Mapping):
+    if given is not None and not isinstance(given, nodes.Mapping) and by_place:
         return arguments[0][1]
     if not arguments:
         return given

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
-from flambe.component import origin_of
+from flambe.component import Component, Origin, origin_of
 from flambe.language import nodes
 from flambe.language.nodes import Node
 
@@ -68,11 +68,14 @@ def arguments_of(value: object) -> list[tuple[str | int, Any, Node | None]]:
     """The constructor arguments of an object with an origin: name, live value, node if a config gave it.
 
     An argument given by position is named by its position in a config, as its node is. The live value of
-    a linked object is MISSING: only its node is kept.
+    a linked object is MISSING: only its node is kept. What the object itself wants saved comes last.
     """
     origin = origin_of(value)
     if origin is None:
         return []
+    more = value.saved_arguments() if isinstance(value, Component) else {}
+    if more:
+        return _with_more(origin, more)
     if origin.node is None:
         return [(name, live, None) for name, live in origin.arguments.items()]
     match origin.node.arguments:
@@ -93,6 +96,19 @@ class _Missing:
 
 
 MISSING: Any = _Missing()
+
+
+def _with_more(origin: Origin, more: Mapping[str, Any]) -> list[tuple[str | int, Any, Node | None]]:
+    """All arguments by name, with those that the object itself wants saved."""
+    given = origin.node.arguments if origin.node is not None else None
+    written = {str(e.key): e.value for e in given.entries} if isinstance(given, nodes.Mapping) else {}
+    names = dict.fromkeys([*(written or origin.arguments), *more])
+    return [
+        (name, more[name], None)
+        if name in more
+        else (name, origin.arguments.get(name, MISSING), written.get(name))
+        for name in names
+    ]
 
 
 def folder_of(steps: Steps) -> str:
