@@ -25,7 +25,7 @@ _LN2_HIGH, _LN2_LOW = f32(0.693359375), f32(-2.12194440e-4)
 
 
 def _compiled(function: Function) -> Function:
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
     try:
         made: Any = njit(cache=True, **options)(function)
     except RuntimeError:  # neither this folder nor the user's cache can be written to
