@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flambe.errors import DamagedSaveError, JournalError, OutputLockedError, RunError, SavingError
-from flambe.experiment.engine import Update
+from flambe.experiment.ingredients import Update
 from flambe.experiment.session import Outcome
 from flambe.storage.storage import open_storage
 

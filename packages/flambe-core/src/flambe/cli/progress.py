@@ -16,7 +16,7 @@ from flambe.experiment.ranking import best_first
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from flambe.experiment.engine import Update
+    from flambe.experiment.ingredients import Update
     from flambe.experiment.journal import TrialRecord
     from flambe.experiment.stage_run import StageRun
 

@@ -61,6 +61,8 @@ class InProcess:
         problem = self._devices.problem(task.devices)
         if problem is None:
             self._queue[task.key] = task
+            if task.ahead:
+                self._queue.move_to_end(task.key, last=False)
         else:
             self._events.append(Failed(task.key, problem, problem))
 

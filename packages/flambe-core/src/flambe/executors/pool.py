@@ -72,6 +72,8 @@ class Pool:
         problem = self._devices.problem(task.devices)
         if problem is None:
             self._queue[task.key] = task
+            if task.ahead:
+                self._queue.move_to_end(task.key, last=False)
         else:
             self._events.append(Failed(task.key, problem, problem))
 
@@ -87,7 +89,8 @@ class Pool:
                 if ready.data is not None:
                     self._hear(ready.data)
             self._carry_out_interrupt()
-            self._dispatch()
+            if not self._events:  # who is told of one that left may submit it again, ahead of the queue
+                self._dispatch()
         while self._events:
             deliver(self._events.popleft())
         self._dispatch()

@@ -59,8 +59,8 @@ class Executor(Protocol):
     def submit(self, task: TrialTask) -> None:
         """Queue a trial; it starts when its devices are free.
 
-        A later trial never takes what an earlier one waits for. One that asks for more than there is
-        fails, and says what it asked for.
+        A later trial never takes what an earlier one waits for; a task that is `ahead` counts as the
+        earliest. One that asks for more than there is fails, and says what it asked for.
         """
 
     def wait(self, timeout_s: float | None, deliver: Deliver) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flambe.experiment.engine import Update
+from flambe.experiment.ingredients import Update
 from flambe.experiment.journal import JOURNAL
 from flambe.experiment.plan import Plan, Statuses
 from flambe.experiment.preparing import plan_of, prepare, reuse_of, stage_spaces

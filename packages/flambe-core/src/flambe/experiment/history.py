@@ -21,6 +21,8 @@ def steps_of(events: Iterable[Mapping[str, Any]], records: Mapping[TrialKey, Tri
                 known[key] = {}
             case "started" | "resumed":
                 _drop_after(event["step"], known.setdefault(key, {}))
+            case "changed" if "donor" in event:
+                _drop_after(event["step"], known.setdefault(key, {}))
             case "step":
                 known.setdefault(key, {})[event["step"]] = number, _stepped(key, event)
     for key, steps in known.items():

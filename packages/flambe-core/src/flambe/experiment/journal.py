@@ -28,6 +28,7 @@ ENDED: frozenset[Status] = frozenset({"done", "pruned", "stopped"})
 class TrialRecord:
     """What the journal knows of one trial. `seconds` is time spent in steps; times are since the epoch.
 
+    `changes` are the values of arguments that a user or a scheduler has changed since the trial began.
     `line` is the journal's line that says it finished; `safe` says that its files have been synced since.
     """
 
@@ -47,6 +48,7 @@ class TrialRecord:
     ended: float | None = None
     seconds: float = 0.0
     error: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
     line: int = 0
     safe: bool = False
 
@@ -143,6 +145,11 @@ def _apply(record: TrialRecord, event: dict[str, Any]) -> None:
         case "left":
             record.status = "paused"
             record.checkpoint = event["step"]
+        case "changed":
+            record.changes |= event["values"]
+            record.step = event["step"]
+            if "donor" in event:
+                record.checkpoint = event["step"]
         case "finished":
             record.status, record.metric, record.ended = event["status"], event["metric"], event["time"]
             record.step, record.lower_is_better = event["step"], event["lower_is_better"]

@@ -127,6 +127,7 @@ def trial_values(record: TrialRecord) -> dict[str, Any]:
         "lower_is_better": record.lower_is_better,
         "steps": record.step,
         "choices": record.choices,
+        "changes": record.changes,
         "upstream": record.upstream,
         "fingerprint": record.fingerprint,
         "seed": record.seed,

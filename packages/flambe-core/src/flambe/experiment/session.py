@@ -13,7 +13,8 @@ from flambe.errors import RunError
 from flambe.executors.devices import available
 from flambe.executors.protocol import Executor
 from flambe.experiment.briefs import briefs
-from flambe.experiment.engine import Engine, Ingredients, Update
+from flambe.experiment.engine import Engine
+from flambe.experiment.ingredients import Ingredients, Update
 from flambe.experiment.interrupt import interruptible
 from flambe.experiment.journal import TrialRecord
 from flambe.experiment.machine import describe_run

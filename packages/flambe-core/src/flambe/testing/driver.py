@@ -51,6 +51,7 @@ class Driver:
         exports: tuple[str, ...] = (),
         imports: Mapping[str, Handle] | None = None,
         restore: Literal["fresh", "checkpoint", "finished"] = "fresh",
+        ahead: bool = False,
     ) -> TrialKey:
         """Queue a trial of the class `build` of `module`; an argument that starts with `@` is a link."""
         key = TrialKey(stage, variant)
@@ -69,6 +70,7 @@ class Driver:
                 fingerprint="0",
                 upstream=dict.fromkeys(imports or {}, "v"),
                 restore=restore,
+                ahead=ahead,
             )
         )
         return key

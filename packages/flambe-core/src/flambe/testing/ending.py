@@ -109,6 +109,32 @@ class EndingContract:
         assert steps == list(range(1, len(steps) + 1)), "no step is done twice"
         assert isinstance(driver.of(key)[-1], Finished)
 
+    def test_who_left_may_take_its_place_again_ahead_of_the_queue(self, driver: Driver) -> None:
+        everything = {"cpu": 2.0}
+        key = driver.submit("count", "first", build="Counter", arguments=LONG, devices=everything)
+        for index in range(2):
+            driver.submit("count", f"queued{index}", build="Counter", devices=everything)
+
+        def come_back(event: Event) -> None:
+            if isinstance(event, Stepped) and event.key == key and event.step == 2:
+                driver.executor.leave(key)
+            elif isinstance(event, Left):
+                assert event.step is not None
+                driver.submit(
+                    "count",
+                    "first",
+                    build="Counter",
+                    arguments={"steps": event.step + 1},
+                    devices=everything,
+                    restore="checkpoint",
+                    ahead=True,
+                )
+
+        driver.react = come_back
+        driver.run()
+        endings = [event.key.variant for event in driver.events if isinstance(event, Finished)]
+        assert endings == ["first", "queued0", "queued1"]
+
     def test_a_queued_trial_leaves_at_once(self, driver: Driver) -> None:
         busy = driver.submit("count", "busy", build="Counter", arguments=LONG, devices={"cpu": 2})
         queued = driver.submit("count", "queued", build="Counter")

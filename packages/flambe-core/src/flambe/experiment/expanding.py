@@ -1,0 +1,146 @@
+"""From variants to trials: listed from the config, or suggested by a search, as soon as they can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from flambe.errors import DamagedSaveError
+from flambe.experiment.flow import Flow
+from flambe.experiment.ingredients import Ingredients, Update
+from flambe.experiment.journal import TrialRecord
+from flambe.experiment.roster import Roster
+from flambe.experiment.run_folder import folder_of
+from flambe.experiment.searching import Searching
+from flambe.experiment.stage_run import StageRun
+from flambe.trials.protocol import Recollection, TrialKey
+from flambe.variants.variant import Variant
+
+
+class Expanding:
+    """Makes the trials of a run, those that an earlier run has finished too."""
+
+    def __init__(self, ingredients: Ingredients, roster: Roster, flow: Flow) -> None:
+        self._in = ingredients
+        self._stages = ingredients.stages
+        self._roster = roster
+        self._flow = flow
+
+    def expand(self) -> None:
+        """Makes the trials of every stage whose upstream variants are known."""
+        for stage in self._stages.values():
+            if stage.variants is None and all(self._stages[name].settled for name in stage.space.needs):
+                self._add_trials(stage)
+            self._suggest(stage)
+            self._flow.choose(stage)
+
+    def _add_trials(self, stage: StageRun) -> None:
+        upstream = {name: self._stages[name].flowing() for name in stage.space.needs}
+        if stage.samples is not None:
+            self._search(stage, upstream)
+            return
+        stage.variants = {variant.id: variant for variant in stage.space.expand(upstream)}
+        stage.open = set(stage.variants)
+        self._recall(stage, stage.variants.values())
+        self._in.observe(Update("expanded", stage.name))
+        for variant in stage.variants.values():
+            self._add_trial(stage, variant)
+        for name in stage.space.needs:
+            self._flow.release_unused(self._stages[name])
+
+    # -- searches -------------------------------------------------------------------------------------------
+
+    def _search(self, stage: StageRun, upstream: Mapping[str, Sequence[Variant]]) -> None:
+        """Begins the stage's searches, with what an earlier run has found."""
+        assert stage.samples is not None
+        assert self._in.new_search is not None
+        stage.searching = Searching.over(stage.space, upstream, stage.samples, self._in.new_search)
+        stage.variants = {}
+        earlier = (record for key, record in self._in.reuse.earlier.items() if key.stage == stage.name)
+        earlier_variants = list(stage.searching.replay(earlier))
+        self._recall(stage, earlier_variants)
+        for variant in earlier_variants:
+            self._add_suggested(stage, variant)
+
+    def _suggest(self, stage: StageRun) -> None:
+        """Tries as many variants of a searched stage at once as there is room for."""
+        searching = stage.searching
+        while searching is not None and searching.left and not self._roster.stopping:
+            tried = [self._roster.records[TrialKey(stage.name, id_)].status for id_ in stage.open]
+            if len(tried) - tried.count("paused") >= self._in.at_once(stage.name):
+                return
+            variant = searching.next(waiting=bool(tried))
+            if variant is None:
+                return
+            self._add_suggested(stage, variant)
+
+    def _add_suggested(self, stage: StageRun, variant: Variant) -> None:
+        assert stage.variants is not None
+        stage.variants[variant.id] = variant
+        stage.open.add(variant.id)
+        self._in.observe(Update("expanded", stage.name))
+        self._add_trial(stage, variant)
+
+    def _recall(self, stage: StageRun, variants: Collection[Variant]) -> None:
+        """Tells the stage's scheduler what an earlier run has done of what still fits."""
+        steps = [step for step in self._in.folder.steps if step.key.stage == stage.name]
+        recall: Callable[[Recollection], None] | None = getattr(self._in.executor, "recall", None)
+        if not steps or recall is None:
+            return
+        records = [self._in.reuse.record(stage, variant) for variant in variants]
+        fitting = {record.key: record for record in records if not self._in.reuse.is_new(record)}
+        recall(
+            Recollection(
+                stage=stage.name,
+                steps=[step for step in steps if step.key in fitting],
+                ended={key: record.status for key, record in fitting.items() if record.ended_well},
+                siblings=len(records) + stage.unsuggested,
+            )
+        )
+
+    # -- one trial ------------------------------------------------------------------------------------------
+
+    def _add_trial(self, stage: StageRun, variant: Variant) -> None:
+        key = TrialKey(stage.name, variant.id)
+        self._roster.variants[key] = variant
+        record = self._record(stage, variant)
+        self._roster.records[key] = record
+        if not record.ended_well:
+            self._flow.add(key)
+            return
+        self._roster.reused.add(key)
+        self._in.folder.settle(record)
+        self._in.observe(Update("reused", stage.name, record))
+        self._flow.ended(key)
+
+    def _record(self, stage: StageRun, variant: Variant) -> TrialRecord:
+        """What is known of the trial; one that is new to the folder, or changed, is noted there."""
+        record = self._in.reuse.record(stage, variant)
+        if record.ended_well and not self._is_whole(record):
+            record = self._in.reuse.anew(record)
+        if not self._in.reuse.is_new(record):
+            if not record.ended_well:
+                record.error = None
+                record.status = "pending" if record.started is None else "paused"
+            return record
+        if record.key in self._in.reuse.earlier:
+            self._in.folder.storage.remove(folder_of(record.key))
+        self._roster.note(
+            "trial",
+            record.key,
+            fingerprint=record.fingerprint,
+            seed=record.seed,
+            upstream=record.upstream,
+            choices=record.choices,
+            **({} if stage.searching is None else {"suggestion": stage.searching.suggestions[variant.id]}),
+        )
+        return record
+
+    def _is_whole(self, record: TrialRecord) -> bool:
+        """Whether a finished trial's files are all there; damage that no power cut explains is an error."""
+        try:
+            self._in.folder.verify(record.key)
+        except DamagedSaveError:
+            if record.safe:
+                raise
+            return False
+        return True

@@ -1,0 +1,134 @@
+"""What follows from the end of a trial: who may go now or never will, what flows on, what can be freed."""
+
+from __future__ import annotations
+
+from flambe.errors import ReduceError
+from flambe.experiment.ingredients import Ingredients
+from flambe.experiment.journal import TrialRecord
+from flambe.experiment.roster import Roster
+from flambe.experiment.stage_run import StageRun, upstream_keys
+from flambe.trials.protocol import TrialKey
+
+
+class Flow:
+    """Keeps who links to whom."""
+
+    def __init__(self, ingredients: Ingredients, roster: Roster) -> None:
+        self._in = ingredients
+        self._stages = ingredients.stages
+        self._roster = roster
+        self._waits: dict[TrialKey, int] = {}
+        self._dependants: dict[TrialKey, list[TrialKey]] = {}
+
+    def add(self, key: TrialKey) -> None:
+        """A trial that is to be run: now, when all it links to has ended well, or never."""
+        record = self._roster.records[key]
+        waits = 0
+        for upstream in upstream_keys(self._roster.variants[key]):
+            if not self._roster.records[upstream].ended_well:
+                waits += 1
+                if self._will_not_end(upstream):
+                    record.error = _blocked(upstream)
+            self._dependants.setdefault(upstream, []).append(key)
+        self._waits[key] = waits
+        if record.error is not None and record.status == "pending" and waits:
+            self._block(key, record.error)
+        elif not waits:
+            self._roster.ready(key)
+
+    def waits(self, key: TrialKey) -> bool:
+        """Whether the trial has to wait for one that it links to."""
+        return bool(self._waits.get(key))
+
+    def ended(self, key: TrialKey) -> None:
+        """A trial has ended well."""
+        stage = self._stages[key.stage]
+        stage.open.discard(key.variant)
+        for dependant in self._dependants.get(key, ()):
+            if self._roster.records[dependant].ended_well:
+                continue
+            self._waits[dependant] -= 1
+            if not self._waits[dependant]:
+                self._roster.ready(dependant)
+        self.choose(stage)
+        for upstream in upstream_keys(self._roster.variants[key]):
+            self._release_if_unused(upstream)
+        self._release_if_unused(key)
+
+    def outrun(self, record: TrialRecord) -> None:
+        """Frees the values of a variant that cannot be chosen any more, now that the record's has ended."""
+        outrun = self._stages[record.key.stage].outrun(record)
+        if outrun is not None:
+            self._roster.values.free(TrialKey(record.key.stage, outrun))
+
+    def give_up(self, record: TrialRecord, error: str) -> None:
+        """A trial has failed for good, and what links to it cannot run."""
+        record.status, record.error = "failed", error
+        record.ended = self._in.folder.journal.last_time
+        self._in.folder.write_trial(record)
+        self._tell(record)
+        self._stages[record.key.stage].open.discard(record.key.variant)
+        for dependant in self._dependants.get(record.key, ()):
+            self._block(dependant, _blocked(record.key))
+
+    def choose(self, stage: StageRun) -> None:
+        """Picks the variants that flow on, once a reduced stage has ended."""
+        if stage.reduce is None or stage.chosen is not None or not stage.ended or self._roster.stopping:
+            return
+        assert stage.variants is not None
+        try:
+            stage.choose({id_: self._roster.records[TrialKey(stage.name, id_)] for id_ in stage.variants})
+        except ReduceError as error:
+            if str(error) not in self._roster.problems:
+                self._roster.problems.append(str(error))
+            return
+        self._in.folder.journal.write(
+            "reduced", stage=stage.name, kept=[variant.id for variant in stage.flowing()]
+        )
+        self.release_unused(stage)
+
+    def release_unused(self, stage: StageRun) -> None:
+        """Frees what no later trial can ask for, now that more is known of those."""
+        for variant in stage.variants or ():
+            self._release_if_unused(TrialKey(stage.name, variant))
+
+    def _will_not_end(self, key: TrialKey) -> bool:
+        return key not in self._roster.active and key not in self._waits
+
+    def _block(self, key: TrialKey, error: str) -> None:
+        """A trial that cannot run because one before it failed stays pending; a resume tries it again."""
+        record = self._roster.records[key]
+        record.error = error
+        self._tell(record)
+        self._stages[key.stage].open.discard(key.variant)
+        for dependant in self._dependants.get(key, ()):
+            self._block(dependant, _blocked(key))
+
+    def _tell(self, record: TrialRecord) -> None:
+        if (searching := self._stages[record.key.stage].searching) is not None:
+            searching.tell(record)
+
+    def _release_if_unused(self, key: TrialKey) -> None:
+        """Frees a trial's linked values once no later trial can ask for them."""
+        if not self._roster.values.has_handle(key):
+            return
+        stage = self._stages[key.stage]
+        out = stage.chosen is not None and all(variant.id != key.variant for variant in stage.chosen)
+        if not out:
+            if not all(self._stages[name].known for name in stage.consumers):
+                return
+            if any(self._needs_values(dependant) for dependant in self._dependants.get(key, ())):
+                return
+        self._roster.values.free(key)
+
+    def _needs_values(self, key: TrialKey) -> bool:
+        record = self._roster.records[key]
+        return (
+            not record.ended_well
+            and record.status != "failed"
+            and key.variant in self._stages[key.stage].open
+        )
+
+
+def _blocked(key: TrialKey) -> str:
+    return f"not run: {key.stage}/{key.variant}, which it links to, has not ended well"

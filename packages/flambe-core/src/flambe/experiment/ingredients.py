@@ -1,0 +1,44 @@
+"""What the engine works on, and what it tells those who watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from flambe.executors.protocol import Executor
+from flambe.experiment.journal import TrialRecord
+from flambe.experiment.reuse import Reuse
+from flambe.experiment.run_folder import RunFolder
+from flambe.experiment.searching import NewSearch
+from flambe.experiment.settings import Settings
+from flambe.experiment.stage_run import StageRun
+from flambe.logs import MetricSink
+
+Change = Literal["expanded", "reused", "started", "stepped", "changed", "ended", "failed"]
+
+
+@dataclass(frozen=True)
+class Update:
+    """Something a display may want to show: what happened to which trial."""
+
+    change: Change
+    stage: str
+    record: TrialRecord | None = None
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What the engine works on; made by `Session`."""
+
+    settings: Settings
+    stages: Mapping[str, StageRun]
+    executor: Executor
+    folder: RunFolder
+    reuse: Reuse
+    devices_of: Mapping[str, Mapping[str, float]]
+    at_once: Callable[[str], int]
+    threads_of: Mapping[str, int]
+    new_search: NewSearch | None = None
+    sinks: Sequence[MetricSink] = ()
+    observe: Callable[[Update], None] = lambda update: None

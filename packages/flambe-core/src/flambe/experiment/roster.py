@@ -1,0 +1,98 @@
+"""The trials of a run: what is known of each, and how one is handed to the executor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from flambe.experiment.ingredients import Ingredients
+from flambe.experiment.journal import TrialRecord
+from flambe.experiment.linked_values import LinkedValues
+from flambe.experiment.run_folder import folder_of
+from flambe.trials.protocol import TrialKey, TrialTask
+from flambe.variants.variant import Variant
+
+Restore = Literal["fresh", "checkpoint", "finished"]
+
+
+class Roster:
+    """What those who drive a run share.
+
+    Attributes:
+        records: What became of each trial so far.
+        variants: The variant of each.
+        reused: Those that an earlier run had finished.
+        active: Those that the executor has now.
+        values: What finished trials hand on.
+        problems: What went wrong beside failed trials.
+        stopping: No more trials are started.
+    """
+
+    def __init__(self, ingredients: Ingredients) -> None:
+        self._in = ingredients
+        self.records: dict[TrialKey, TrialRecord] = {}
+        self.variants: dict[TrialKey, Variant] = {}
+        self.reused: set[TrialKey] = set()
+        self.active: set[TrialKey] = set()
+        self.problems: list[str] = []
+        self.stopping = False
+        self.values = LinkedValues(
+            ingredients.stages,
+            self.variants,
+            ingredients.executor,
+            restore=lambda key: self.submit(key, restore="finished"),
+        )
+
+    def ready(self, key: TrialKey) -> None:
+        """All upstream trials have ended well: get their values, then go."""
+        if not self.stopping and self.values.are_there(key):
+            self.submit(key)
+
+    def submit(self, key: TrialKey, restore: Restore | None = None, *, ahead: bool = False) -> None:
+        """Hand the trial to the executor; `ahead` of those that are queued if it had a place until now."""
+        variant, record, stage = self.variants[key], self.records[key], self._in.stages[key.stage]
+        self.active.add(key)
+        self._in.executor.submit(
+            TrialTask(
+                key=key,
+                node=stage.space.resolve(variant),
+                exports=stage.exports,
+                imports=self.values.imports(key),
+                seed=record.seed,
+                devices=self._in.devices_of[key.stage],
+                threads=self._in.threads_of[key.stage],
+                folder=self._in.folder.storage.join(folder_of(key)),
+                fingerprint=record.fingerprint,
+                upstream=record.upstream,
+                restore=restore or ("fresh" if record.started is None else "checkpoint"),
+                attempt=record.attempts,
+                siblings=len(stage.open) + stage.unsuggested,
+                changes=record.changes,
+                ahead=ahead,
+            )
+        )
+
+    def change(
+        self, record: TrialRecord, values: Mapping[str, Any], *, origin: str, donor: str | None = None
+    ) -> None:
+        """The record's trial goes on from its step with new values of some arguments."""
+        record.changes |= values
+        self.note(
+            "changed",
+            record.key,
+            step=record.step,
+            values=dict(values),
+            origin=origin,
+            **({} if donor is None else {"donor": donor}),
+        )
+        self._in.folder.write_trial(record)
+
+    def stop(self) -> None:
+        """Let running trials write a checkpoint and leave, and start no more."""
+        if not self.stopping:
+            self.stopping = True
+            self._in.executor.interrupt()
+
+    def note(self, event: str, key: TrialKey, **values: Any) -> None:
+        """Write down in the journal what has happened to a trial."""
+        self._in.folder.journal.write(event, stage=key.stage, variant=key.variant, **values)
