@@ -9,9 +9,9 @@ import nox
 
 ROOT = pathlib.Path(__file__).parent
 CONSTRAINTS = str(ROOT / "constraints.txt")
-PACKAGES = ["flambe-core", "flambe-torch", "flambe-ray", "flambe-nlp"]
+PACKAGES = ["flambe-core", "flambe-torch", "flambe-ray", "flambe-nlp", "flambe-distill"]
 SOURCES = os.pathsep.join(str(ROOT / "packages" / name / "src") for name in PACKAGES)
-MODULES = ["flambe", "flambe_torch", "flambe_ray", "flambe_nlp"]
+MODULES = ["flambe", "flambe_torch", "flambe_ray", "flambe_nlp", "flambe_distill"]
 TESTING = [
     "pytest>=8",
     "pytest-timeout>=2.3",
