@@ -13,14 +13,24 @@ TAGS = {
         name: f"flambe_torch.nn:{name}"
         for name in (
             "EmbeddingEncoder",
+            "Embedder",
             "RNNEncoder",
+            "CNNEncoder",
             "MLPEncoder",
+            "TransformerEncoder",
+            "TransformerDecoder",
+            "Transformer",
             "SoftmaxDecoder",
+            "MixtureOfSoftmaxes",
+            "LogisticRegression",
+            "Sequential",
             "FirstPooling",
             "LastPooling",
             "MaxPooling",
             "MeanPooling",
             "SumPooling",
+            "SelfAttentivePooling",
+            "GeneralizedPooling",
         )
     },
     **{

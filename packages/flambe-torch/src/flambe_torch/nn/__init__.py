@@ -13,7 +13,12 @@ padded. Sequences are padded at their end. What a module returns for a row does 
 and padded places of a (B, T, H) output are 0.
 """
 
+from flambe_torch.nn.activations import activation_of
+from flambe_torch.nn.attention import GeneralizedPooling, SelfAttentivePooling
+from flambe_torch.nn.cnn import CNNEncoder
+from flambe_torch.nn.compound import Embedder, LogisticRegression, Sequential
 from flambe_torch.nn.embedding import EmbeddingEncoder
+from flambe_torch.nn.mixture import MixtureOfSoftmaxes
 from flambe_torch.nn.mlp import MLPEncoder, SoftmaxDecoder
 from flambe_torch.nn.module import Model, Module
 from flambe_torch.nn.pooling import (
@@ -23,22 +28,39 @@ from flambe_torch.nn.pooling import (
     MeanPooling,
     Pooling,
     SumPooling,
+    pooled_size,
     pooling_of,
 )
+from flambe_torch.nn.positions import LearnedPositions, SinusoidalPositions
 from flambe_torch.nn.rnn import RNNEncoder
+from flambe_torch.nn.transformer import Transformer, TransformerDecoder, TransformerEncoder
 
 __all__ = [
+    "CNNEncoder",
+    "Embedder",
     "EmbeddingEncoder",
     "FirstPooling",
+    "GeneralizedPooling",
     "LastPooling",
+    "LearnedPositions",
+    "LogisticRegression",
     "MLPEncoder",
     "MaxPooling",
     "MeanPooling",
+    "MixtureOfSoftmaxes",
     "Model",
     "Module",
     "Pooling",
     "RNNEncoder",
+    "SelfAttentivePooling",
+    "Sequential",
+    "SinusoidalPositions",
     "SoftmaxDecoder",
     "SumPooling",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerEncoder",
+    "activation_of",
+    "pooled_size",
     "pooling_of",
 ]

@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from flambe_torch.nn.module import Module
+from flambe_torch.nn.positions import Positions, positions_of
 
 
 class EmbeddingEncoder(Module):
     """Looks up a vector for each token: (B, T) → (B, T, E).
 
-    The vector of `padding_index` starts at 0 and is not trained.
+    The vector of `padding_index` starts at 0 and is not trained; its places stay 0 with positions too.
 
     Args:
         input_size: Number of tokens in the vocabulary.
@@ -21,6 +22,8 @@ class EmbeddingEncoder(Module):
         embedding_matrix: Vectors to begin with (input_size, E), such as GloVe's; copied.
         padding_index: The token that pads; None if there is none.
         freeze: Do not train the vectors.
+        positions: `sinusoidal` or `learned` positions are added to the vectors; none unless given.
+        max_length: The longest sequence that `learned` positions serve.
         dropout: Share of the output's entries that are zeroed in training.
 
     Example:
@@ -36,6 +39,8 @@ class EmbeddingEncoder(Module):
         *,
         padding_index: int | None = 0,
         freeze: bool = False,
+        positions: Positions | None = None,
+        max_length: int = 5000,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -50,6 +55,7 @@ class EmbeddingEncoder(Module):
                 if padding_index is not None:
                     self.embedding.weight[padding_index].zero_()
         self.embedding.weight.requires_grad_(not freeze)
+        self.positions = positions_of(positions, size, max_length)
         self.dropout = nn.Dropout(dropout)
 
     @property
@@ -64,8 +70,13 @@ class EmbeddingEncoder(Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Vectors (B, T, E) for tokens (B, T)."""
-        embedded: torch.Tensor = self.dropout(self.embedding(tokens))  # (B, T, E)
-        return embedded
+        embedded = self.embedding(tokens)  # (B, T, E)
+        if not isinstance(self.positions, nn.Identity):
+            embedded = self.positions(embedded)
+            if self.embedding.padding_idx is not None:
+                embedded = embedded * (tokens != self.embedding.padding_idx)[:, :, None]
+        dropped: torch.Tensor = self.dropout(embedded)
+        return dropped
 
 
 def _matrix(matrix: Any, input_size: int, embedding_size: int | None) -> torch.Tensor | None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from flambe_torch.nn.activations import activation_of, one_for_each
 from flambe_torch.nn.module import Module
 
 
@@ -17,8 +18,8 @@ class MLPEncoder(Module):
         n_layers: Number of linear layers.
         hidden_size: Size between the layers; the input's unless given.
         dropout: Share of entries zeroed in training, before each layer.
-        hidden_activation: Module after each layer but the last; ReLU unless given.
-        output_activation: Module after the last layer; none unless given.
+        hidden_activation: A name such as `gelu`, or a module, after each layer but the last.
+        output_activation: A name or a module after the last layer; none unless given.
 
     Example:
         >>> MLPEncoder(4, 2, n_layers=2)(torch.zeros(3, 4)).shape
@@ -32,9 +33,9 @@ class MLPEncoder(Module):
         n_layers: int = 1,
         *,
         dropout: float = 0.0,
-        output_activation: nn.Module | None = None,
+        output_activation: str | nn.Module | None = None,
         hidden_size: int | None = None,
-        hidden_activation: nn.Module | None = None,
+        hidden_activation: str | nn.Module | None = "relu",
     ) -> None:
         super().__init__()
         if n_layers < 1:
@@ -42,14 +43,14 @@ class MLPEncoder(Module):
         sizes = [input_size, *[hidden_size or input_size] * (n_layers - 1), output_size]
         self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
         self.dropout = nn.Dropout(dropout)
-        self.hidden_activation = hidden_activation or nn.ReLU()
-        self.output_activation = output_activation or nn.Identity()
+        self.hidden_activations = one_for_each(activation_of(hidden_activation), n_layers - 1)
+        self.output_activation = activation_of(output_activation)
         self.output_size = output_size
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Features (…, output_size) for x (…, input_size)."""
-        for layer in self.layers[:-1]:
-            x = self.hidden_activation(layer(self.dropout(x)))  # (…, hidden_size)
+        for layer, activation in zip(self.layers[:-1], self.hidden_activations, strict=True):
+            x = activation(layer(self.dropout(x)))  # (…, hidden_size)
         encoded: torch.Tensor = self.output_activation(self.layers[-1](self.dropout(x)))  # (…, output_size)
         return encoded
 
@@ -59,8 +60,9 @@ class SoftmaxDecoder(Module):
 
     Args:
         output_size: C, the number of classes.
-        n_layers: Number of linear layers, ReLU between them.
+        n_layers: Number of linear layers.
         hidden_size: Size between the layers; the input's unless given.
+        hidden_activation: A name such as `gelu`, or a module, between the layers.
         dropout: Share of entries zeroed in training, before each layer.
         take_log: Return probabilities instead if False.
 
@@ -77,10 +79,18 @@ class SoftmaxDecoder(Module):
         *,
         dropout: float = 0.0,
         hidden_size: int | None = None,
+        hidden_activation: str | nn.Module | None = "relu",
         take_log: bool = True,
     ) -> None:
         super().__init__()
-        self.mlp = MLPEncoder(input_size, output_size, n_layers, dropout=dropout, hidden_size=hidden_size)
+        self.mlp = MLPEncoder(
+            input_size,
+            output_size,
+            n_layers,
+            dropout=dropout,
+            hidden_size=hidden_size,
+            hidden_activation=hidden_activation,
+        )
         self.take_log = take_log
         self.output_size = output_size
 

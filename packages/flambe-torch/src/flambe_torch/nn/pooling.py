@@ -92,3 +92,9 @@ def pooling_of(pooling: str | nn.Module | None) -> nn.Module | None:
         raise ValueError(f"no pooling is called {pooling!r}; there are {', '.join(POOLINGS)}")
     made: nn.Module = POOLINGS[pooling]()
     return made
+
+
+def pooled_size(pooling: nn.Module | None, size: int) -> int:
+    """Size of the vectors that `pooling` makes of vectors of `size`: that, unless it has an `output_size`."""
+    pooled: int = getattr(pooling, "output_size", size)
+    return pooled

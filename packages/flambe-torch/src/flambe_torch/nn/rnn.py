@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from flambe_torch.nn.module import Module
-from flambe_torch.nn.pooling import LastPooling, pooling_of
+from flambe_torch.nn.pooling import LastPooling, pooled_size, pooling_of
 
 RNN_TYPES: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
@@ -79,8 +79,8 @@ class RNNEncoder(Module):
 
     @property
     def output_size(self) -> int:
-        """H: what a decoder after this takes as `input_size`."""
-        return self.hidden_size * (2 if self.bidirectional else 1)
+        """H, or what the pooling makes of it: what a decoder after this takes as `input_size`."""
+        return pooled_size(self.pooling, self.hidden_size * (2 if self.bidirectional else 1))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Encoded rows (B, H) with a pooling, else (B, T, H), for x (B, T, input_size)."""
