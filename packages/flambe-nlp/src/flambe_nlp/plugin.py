@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from flambe.registry.hookspecs import ComponentRegister, hookimpl
 
-_FIELDS = ("Field", "LabelField", "TextField")
+_FIELDS = ("Field", "LMField", "LabelField", "TextField")
 _TOKENIZERS = ("CharTokenizer", "NGramTokenizer", "SpaceTokenizer", "Tokenizer", "WordTokenizer")
 
 
 @hookimpl
 def flambe_register_components(register: ComponentRegister) -> None:
-    """Bare tags for fields, tokenizers and word vectors; `cl` for classification."""
+    """Bare tags for fields, tokenizers and word vectors; `cl` for classification, `lm` for language modelling."""
     for name in _FIELDS:
         register.tag(name, f"flambe_nlp.fields:{name}")
     for name in _TOKENIZERS:
         register.tag(name, f"flambe_nlp.tokenizers:{name}")
     register.tag("WordVectors", "flambe_nlp.vectors:WordVectors")
     register.namespace("cl", ["flambe_nlp.classification"])
+    register.namespace("lm", ["flambe_nlp.language_modeling"])

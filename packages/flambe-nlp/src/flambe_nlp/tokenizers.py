@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from flambe.component import Component
 
+_SPACE: Final = re.compile(r"\s")
 _WORD: Final = re.compile(
     r"""
       (?:[^\W\d_]\.){2,}              # U.S., e.g.
@@ -31,8 +32,29 @@ class Tokenizer(Component, ABC):
     def tokenize(self, text: str) -> list[str]:
         """The tokens of `text`, in order."""
 
+    def pieces(self, text: str, size: int) -> Iterator[str]:
+        """`text` in pieces of about `size` characters whose tokens are together those of the text.
 
-class WordTokenizer(Tokenizer):
+        One piece, unless a tokenizer knows where a text can be cut.
+        """
+        yield text
+
+
+class _SpacedTokenizer(Tokenizer):
+    """A tokenizer of whose tokens none holds white space or depends on what lies beyond it."""
+
+    def pieces(self, text: str, size: int) -> Iterator[str]:
+        start = 0
+        while len(text) - start > size:
+            space = _SPACE.search(text, start + size)
+            if space is None:
+                break
+            yield text[start : space.start()]
+            start = space.end()
+        yield text[start:]
+
+
+class WordTokenizer(_SpacedTokenizer):
     """Words, numbers and punctuation marks apart; English contractions as in GloVe's vocabulary.
 
     Example:
@@ -44,7 +66,7 @@ class WordTokenizer(Tokenizer):
         return _WORD.findall(text)
 
 
-class SpaceTokenizer(Tokenizer):
+class SpaceTokenizer(_SpacedTokenizer):
     """What lies between white space; right for text that was tokenized before, such as TREC.
 
     Example:
@@ -66,6 +88,9 @@ class CharTokenizer(Tokenizer):
 
     def tokenize(self, text: str) -> list[str]:
         return list(text)
+
+    def pieces(self, text: str, size: int) -> Iterator[str]:
+        return (text[start : start + size] for start in range(0, len(text), size))
 
 
 class NGramTokenizer(Tokenizer):

@@ -31,12 +31,13 @@ class Vocabulary:
     def __init__(self, tokens: Iterable[str], *, unknown: str | None = None) -> None:
         self.tokens = tuple(tokens)
         self.unknown = unknown
-        self._index = {token: index for index, token in enumerate(self.tokens)}
+        self._index = _Index({token: index for index, token in enumerate(self.tokens)})
         if len(self._index) != len(self.tokens):
             repeated = next(token for token, count in Counter(self.tokens).items() if count > 1)
             raise ValueError(f"a vocabulary needs distinct tokens, and {repeated!r} is there twice")
         if unknown is not None and unknown not in self._index:
             raise ValueError(f"the token for unknown words, {unknown!r}, is not in the vocabulary")
+        self._index.unknown = None if unknown is None else self._index[unknown]
 
     @classmethod
     def counted(
@@ -71,23 +72,17 @@ class Vocabulary:
         Raises:
             KeyError: The token is not there, and nothing stands for unknown tokens.
         """
-        found = self._index.get(token)
-        if found is None:
-            if self.unknown is None:
-                raise KeyError(token)
-            return self._index[self.unknown]
-        return found
+        return self._index[token]
+
+    def numbers(self, tokens: Iterable[str]) -> Iterator[int]:
+        """The tokens' numbers, one after the other; raises as `index` does."""
+        return map(self._index.__getitem__, tokens)
 
     def encode(self, token_lists: Sequence[Sequence[str]]) -> tuple[IntArray, IntArray]:
         """All tokens' numbers one after the other, and where each list begins (N + 1 offsets)."""
         offsets = np.zeros(len(token_lists) + 1, dtype=np.int64)
         np.cumsum([len(tokens) for tokens in token_lists], out=offsets[1:])
-        flat = chain.from_iterable(token_lists)
-        if self.unknown is None:
-            numbers = (self._index[token] for token in flat)
-        else:
-            get, unknown = self._index.get, self._index[self.unknown]
-            numbers = (get(token, unknown) for token in flat)
+        numbers = self.numbers(chain.from_iterable(token_lists))
         return np.fromiter(numbers, dtype=np.int32, count=int(offsets[-1])), offsets
 
     def __contains__(self, token: object) -> bool:
@@ -115,6 +110,17 @@ class Vocabulary:
 
     def __reduce__(self) -> tuple[object, tuple[tuple[str, ...], str | None]]:
         return _rebuilt, (self.tokens, self.unknown)
+
+
+class _Index(dict[str, int]):
+    """Numbers by token; those of other tokens are `unknown`, or an error if that is None."""
+
+    unknown: int | None = None
+
+    def __missing__(self, token: str) -> int:
+        if self.unknown is None:
+            raise KeyError(token)
+        return self.unknown
 
 
 def _rebuilt(tokens: tuple[str, ...], unknown: str | None) -> Vocabulary:

@@ -17,7 +17,13 @@ class Sampler(Component, ABC):
     """Draws batches: an endless stream for training, one pass for evaluation.
 
     A pass is a function of its number alone, so a stream goes on exactly from any batch.
+
+    Attributes:
+        sequential: Whether each batch goes on where the one before ended. Such batches cannot be dealt out to
+            several processes.
     """
+
+    sequential: bool = False
 
     @abstractmethod
     def __len__(self) -> int:

@@ -280,6 +280,13 @@ class Trainer(Component):
             raise ValueError(f"the Trainer's own arguments decide Lightning's {', '.join(sorted(decided))}")
         if len(self.dev_sampler) == 0 or len(self.train_sampler) == 0:
             raise ValueError("there are too few rows for one batch")
+        if team_size(self._options["devices"]) > 1:
+            for sampler in (self.train_sampler, self.dev_sampler):
+                if getattr(sampler, "sequential", False):
+                    raise ValueError(
+                        f"each batch of a {type(sampler).__name__} goes on where the one before ended, so "
+                        "they cannot be dealt out to several processes: set devices to 1"
+                    )
         plateau = isinstance(self.scheduler, ReduceLROnPlateau)
         if plateau and self.scheduler.mode == "max" and self.lower_is_better:
             raise ValueError("ReduceLROnPlateau with mode max needs a metric that is better when higher")

@@ -2,6 +2,7 @@
 
 from flambe_nlp.fields.field import Field
 from flambe_nlp.fields.label import LabelField
+from flambe_nlp.fields.lm import LMField
 from flambe_nlp.fields.text import TextField
 
-__all__ = ["Field", "LabelField", "TextField"]
+__all__ = ["Field", "LMField", "LabelField", "TextField"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -106,9 +106,12 @@ class TextField(Field):
         return [*start, *tokens, *end] if start or end else tokens
 
     def setup(self, texts: Sequence[str]) -> None:
+        self._learn(map(self.tokenize, texts))
+
+    def _learn(self, token_lists: Iterable[Sequence[str]]) -> None:
         special = [self.pad_token, self.unk_token, self.sos_token, self.eos_token]
         vocab = Vocabulary.counted(
-            map(self.tokenize, texts),
+            token_lists,
             special=[token for token in special if token is not None],
             unknown=self.unk_token,
             min_freq=self.min_freq,
