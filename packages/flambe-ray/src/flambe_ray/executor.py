@@ -123,7 +123,7 @@ class RayExecutor:
         self._workers.start(setting, self._equip, devices)
 
     def search(self, space: StageSpace, number: int) -> Search:
-        from flambe_ray.building import search_of
+        from flambe_ray.searching import search_of
 
         assert self._setting is not None, "start() comes first"
         assert self._registry is not None, "the setting names the stage's search"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import Any
 
 from flambe.errors import PluginError
@@ -62,4 +63,6 @@ def __getattr__(name: str) -> Any:
     needs, install = PACKAGES.get(name, ("ray", "ray[tune]"))
     if not is_installed(needs):
         raise PluginError(f"!tune.{name} needs a package that is not installed: pip install {install}")
-    return getattr(importlib.import_module(module), name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the algorithms' packages warn of, their users cannot change
+        return getattr(importlib.import_module(module), name)

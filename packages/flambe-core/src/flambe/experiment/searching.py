@@ -49,8 +49,12 @@ class Searching:
             for branch in self.branches:
                 ids = {stage: variant.id for stage, variant in branch.upstream.items()}
                 if branch.left and record.suggestion is not None and record.upstream.items() <= ids.items():
-                    branch.search.add(record.suggestion, score=score(record) if record.ended_well else None)
-                    yield self._variant(branch, record.suggestion)
+                    number = branch.search.add(record.suggestion)
+                    variant = self._variant(branch, record.suggestion)
+                    self._of[variant.id] = branch, number
+                    if record.ended_well:
+                        self.tell(record)
+                    yield variant
                     break
 
     def next(self, *, waiting: bool) -> Variant | None:

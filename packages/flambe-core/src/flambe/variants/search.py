@@ -28,5 +28,5 @@ class Search(Protocol):
     def tell(self, number: int, *, step: int, score: float | None) -> None:
         """The trial of suggestion `number` has ended."""
 
-    def add(self, choices: Choices, *, score: float | None) -> None:
-        """An earlier run has tried `choices`."""
+    def add(self, choices: Choices) -> int:
+        """A number for `choices`, which an earlier run has begun to try; said before anything is suggested."""
