@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
+import logging
 from collections import OrderedDict, deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from flambe.executors.devices import Devices, Share
 from flambe.executors.protocol import Deliver
 from flambe.executors.workshop import Equip, equip
 from flambe.trials.protocol import (
@@ -18,6 +17,7 @@ from flambe.trials.protocol import (
     Failed,
     Finished,
     Handle,
+    HandlesLost,
     Left,
     Logged,
     Paused,
@@ -28,9 +28,12 @@ from flambe.trials.protocol import (
     TrialKey,
     TrialTask,
 )
-from flambe_ray.session import Session, prepare_environment
+from flambe_ray.courses import LASTING, VERDICTS, Clock, Course, Wish
+from flambe_ray.machines import Machines, Place
+from flambe_ray.premises import ADDRESS, Premises
+from flambe_ray.session import prepare_environment
 from flambe_ray.worker import IN_STORE, Verdict
-from flambe_ray.workers import WorkerLost, Workers
+from flambe_ray.workers import ParcelsLost, WorkerLost, Workers
 
 if TYPE_CHECKING:
     from flambe.registry.registry import Registry
@@ -42,13 +45,11 @@ if TYPE_CHECKING:
 _LOOK_AHEAD = 64
 """How far behind a waiting trial one is looked for that needs other devices."""
 
+_log = logging.getLogger("flambe")
+
 _TICK_S = 0.2
 _QUICK_S = 0.02
 """Steps of a trial without a scheduler are done together until they have taken this long."""
-
-Wish: TypeAlias = Literal["stop", "prune", "leave", "make room"]
-
-_VERDICTS: Mapping[Wish, Verdict] = {"stop": "stop", "prune": "stop", "leave": "leave", "make room": "leave"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,29 +59,8 @@ class Stored:
     reference: Any
 
 
-@dataclass(eq=False)
-class _Course:
-    """A submitted trial that has not ended.
-
-    Attributes:
-        wish: What it is to do instead of its next step.
-        waiting: Its scheduler lets it wait; with a slot it does so in its worker, else in its checkpoint.
-        begun: A worker has had it.
-    """
-
-    task: TrialTask
-    slot: Slot | None = None
-    share: Share | None = None
-    wish: Wish | None = None
-    waiting: bool = False
-    begun: bool = False
-    last: Stepped | None = None
-    step: int = 0
-    logged: dict[str, float] = field(default_factory=dict)
-
-
 class RayExecutor:
-    """Runs trials on Ray: on the cluster that `RAY_ADDRESS` names, or on one started for the run.
+    """Runs trials on Ray: on the cluster that is named, or on one started for the run.
 
     Each trial is driven step by step, so that its stage's scheduler decides after each. One that has to
     wait stays in its worker until another needs the devices; then it leaves a checkpoint behind and goes
@@ -92,14 +72,14 @@ class RayExecutor:
 
     def __init__(self, equip: Equip = equip) -> None:
         self._equip = equip
-        self._session: Session | None = None
+        self._premises: Premises | None = None
         self._setting: Setting | None = None
         self._registry: Registry | None = None
         self._workers = Workers()
-        self._devices = Devices({})
+        self._machines = Machines({})
         self._schedulers: dict[str, StageScheduler] = {}
-        self._courses: dict[TrialKey, _Course] = {}
-        self._queue: OrderedDict[TrialKey, _Course] = OrderedDict()
+        self._courses: dict[TrialKey, Course] = {}
+        self._queue: OrderedDict[TrialKey, Course] = OrderedDict()
         self._events: deque[Event] = deque()
         self._stumbled: set[TrialKey] = set()
         self._interrupted = False
@@ -109,8 +89,7 @@ class RayExecutor:
 
     def start(self, setting: Setting, devices: Mapping[str, float], *, at_once: int | None = None) -> None:
         del at_once  # workers are started as they are needed
-        keep = None if "://" in setting.folder else Path(setting.folder, "ray-logs")
-        prepare_environment()
+        prepare_environment(setting.options.get(ADDRESS))
         self._setting = setting
         if setting.stages:
             from flambe.registry.registry import Registry
@@ -118,9 +97,13 @@ class RayExecutor:
 
             self._registry = Registry.load().with_aliases(setting.header)
             self._schedulers = schedulers_of(setting, self._registry)
-        self._session = Session(devices, keep=keep)
-        self._devices = Devices(devices)
-        self._workers.start(setting, self._equip, devices)
+        self._premises = Premises(setting, devices)
+        self._machines = self._premises.machines
+        self._workers.start(setting, self._equip, self._machines)
+
+    def machines(self) -> Sequence[Mapping[str, float]]:
+        assert self._premises is not None, "start() comes first"
+        return self._premises.all()
 
     def search(self, space: StageSpace, number: int) -> Search:
         from flambe_ray.searching import search_of
@@ -134,15 +117,18 @@ class RayExecutor:
             self._schedulers[past.stage].replay(past)
 
     def submit(self, task: TrialTask) -> None:
-        problem = self._devices.problem(task.devices)
+        problem = self._machines.problem(task.devices)
         if problem is not None:
             self._events.append(Failed(task.key, problem, problem))
             return
-        course = _Course(task)
+        scheduler = None if task.restore == "finished" else self._schedulers.get(task.key.stage)
+        course = Course(task)
         self._courses[task.key] = self._queue[task.key] = course
-        scheduler = self._schedulers.get(task.key.stage)
-        if scheduler is None or task.restore == "finished":
+        if task.ahead:
+            self._queue.move_to_end(task.key, last=False)
+        if scheduler is None:
             return
+        course.task, course.exploit = scheduler.enlist(task)
         match scheduler.submitted(task.key, task.siblings):
             case "pause":
                 course.waiting = course.begun = True
@@ -151,7 +137,7 @@ class RayExecutor:
                 course.wish, course.begun = "prune", True
 
     def wait(self, timeout_s: float | None, deliver: Deliver) -> None:
-        clock = _Clock(timeout_s)
+        clock = Clock(timeout_s)
         self._carry_out_interrupt()
         if self._courses and not self._events and not self._workers.busy() and not self._queue:
             self._go_on_without_others()
@@ -160,7 +146,8 @@ class RayExecutor:
             for slot, outcome in self._workers.reports(min(_TICK_S, clock.left())):
                 self._hear(slot, outcome)
             self._carry_out_interrupt()
-            self._dispatch()
+            if not self._events:  # who is told of one that left may submit it again, ahead of the queue
+                self._dispatch()
         while self._events:
             deliver(self._events.popleft())
         self._forget_failed()
@@ -175,6 +162,23 @@ class RayExecutor:
             self._events.append(Finished(key, 0, None, False, None, "stopped"))
         else:
             self._wish(course, "stop")
+
+    def leave(self, key: TrialKey) -> None:
+        course = self._courses.get(key)
+        if course is not None and course.wish not in LASTING:
+            self._leave(course)
+
+    def kill(self, key: TrialKey, reason: str) -> None:
+        course = self._courses.get(key)
+        if course is None:
+            return
+        if course.slot is not None:
+            self._workers.kill(course.slot)
+        self._end(course)
+        self._failed(course, Failed(key, reason, reason, lost=True))
+
+    def at_work(self) -> Collection[TrialKey]:
+        return self._workers.at_work()
 
     def interrupt(self) -> None:
         self._interrupted = True
@@ -191,10 +195,10 @@ class RayExecutor:
         self._queue.clear()
         self._events.clear()
         self._schedulers.clear()
-        if self._session is not None:
+        if self._premises is not None:
             self._workers.close()
-            self._session.close(troubled=self._troubled)
-            self._session = None
+            self._premises.close(troubled=self._troubled)
+            self._premises = None
 
     # -- giving out work ------------------------------------------------------------------------------------
 
@@ -203,36 +207,55 @@ class RayExecutor:
             return
         self._interrupted = False
         for course in list(self._courses.values()):
-            if course.slot is not None:
-                self._wish(course, "leave")
-            else:
-                self._end(course)
-                self._events.append(Left(course.task.key, None))
+            self._leave(course)
+
+    def _leave(self, course: Course) -> None:
+        if course.slot is not None:
+            self._wish(course, "leave")
+            return
+        self._end(course)
+        self._away(course)
+        self._events.append(Left(course.task.key, None))
+
+    def _away(self, course: Course) -> None:
+        if (scheduler := self._schedulers.get(course.task.key.stage)) is not None:
+            scheduler.away(course.task.key)
 
     def _dispatch(self) -> None:
         """Start what can start. What an earlier trial waits for is set aside, out of reach for later ones."""
         self._resume()
+        self._look_round()
         if not self._queue:
             return
-        free = self._devices.copy()
+        free = self._machines.copy()
         for course in list(islice(self._queue.values(), _LOOK_AHEAD)):
             if free.exhausted():
                 break
-            share = free.take(course.task.devices)
-            if share is None:
-                free.earmark(course.task.devices)
+            devices = course.task.devices
+            place = free.take(devices, near=partial(self._workers.idle, devices))
+            if place is None:
+                free.earmark(devices)
             else:
                 del self._queue[course.task.key]
-                self._devices.assign(share)
-                self._begin(course, share)
+                self._machines.assign(place)
+                self._begin(course, place)
         if self._queue:
             self._make_room()
 
-    def _begin(self, course: _Course, share: Share) -> None:
-        course.share, course.begun = share, True
-        references = [handle.reference for handle in course.task.imports.values() if handle is not None]
-        named = {stage: stage for stage, handle in course.task.imports.items() if handle is not None}
-        course.slot = self._workers.begin(replace(course.task, imports=named), references)
+    def _look_round(self) -> None:
+        """Take in which machines have come and gone, and say what the trials want."""
+        assert self._premises is not None, "start() comes first"
+        self._premises.look(
+            lambda: (c.task.devices for c in self._courses.values() if c.slot is not None or not c.waiting)
+        )
+        self._workers.forget_strays()
+
+    def _begin(self, course: Course, place: Place) -> None:
+        course.place, course.begun = place, True
+        task = course.to_begin()
+        references = [handle.reference for handle in task.imports.values() if handle is not None]
+        named = {stage: stage for stage, handle in task.imports.items() if handle is not None}
+        course.slot = self._workers.begin(replace(task, imports=named), references, place.node)
 
     def _make_room(self) -> None:
         """Let one trial that waits in its worker leave: another needs its devices."""
@@ -243,7 +266,7 @@ class RayExecutor:
                 self._wish(course, "make room")
                 return
 
-    def _wish(self, course: _Course, wish: Wish) -> None:
+    def _wish(self, course: Course, wish: Wish) -> None:
         """Have the trial end or leave: after its step if it runs, now if it waits in its worker."""
         course.wish = wish
         if course.slot is None:
@@ -252,17 +275,21 @@ class RayExecutor:
         elif course.slot.call is None:
             self._advance(course)
 
-    def _queue_again(self, course: _Course) -> None:
+    def _queue_again(self, course: Course) -> None:
         course.waiting = False
         course.task = replace(course.task, restore="checkpoint")
         self._queue[course.task.key] = course
         self._queue.move_to_end(course.task.key, last=False)
 
-    def _advance(self, course: _Course) -> None:
+    def _advance(self, course: Course) -> None:
         assert course.slot is not None
-        verdict = _VERDICTS[course.wish] if course.wish is not None else "go"
-        scheduled = course.task.key.stage in self._schedulers
-        self._workers.advance(course.slot, verdict, 0.0 if scheduled else _QUICK_S)
+        scheduler = self._schedulers.get(course.task.key.stage)
+        verdict: Verdict = "go"
+        if course.wish is not None:
+            verdict = VERDICTS[course.wish]
+        elif scheduler is not None and scheduler.wants_checkpoint(course.task.key, course.step + 1):
+            verdict = "store"
+        self._workers.advance(course.slot, verdict, _QUICK_S if scheduler is None else 0.0)
 
     # -- waiting trials -------------------------------------------------------------------------------------
 
@@ -275,8 +302,10 @@ class RayExecutor:
             while scheduler.waiting() and (resumed := scheduler.next_to_resume()) is not None:
                 if resumed in self._courses:
                     self._go_on(self._courses[resumed], scheduler)
+                else:
+                    scheduler.away(resumed)
 
-    def _go_on(self, course: _Course, scheduler: StageScheduler) -> None:
+    def _go_on(self, course: Course, scheduler: StageScheduler) -> None:
         if course.slot is None:
             self._queue_again(course)
             return
@@ -304,11 +333,14 @@ class RayExecutor:
 
     def _hear(self, slot: Slot, outcome: Any) -> None:
         course = self._courses.get(slot.key) if slot.key is not None else None
-        if isinstance(outcome, WorkerLost):
-            self._troubled = True
+        if isinstance(outcome, ParcelsLost):
+            self._workers.free(slot)
             if course is not None:
                 self._end(course)
-                self._failed(course, Failed(course.task.key, outcome.error, outcome.story, lost=True))
+                self._events.append(HandlesLost(course.task.key, _gone(course.task, outcome)))
+            return
+        if isinstance(outcome, WorkerLost):
+            self._lose(course, outcome)
             return
         if course is None:  # it was closed
             return
@@ -319,13 +351,31 @@ class RayExecutor:
             return
         self._decide(course)
 
-    def _note(self, course: _Course, event: Event, parcel: Any) -> None:
-        key, scheduler = course.task.key, self._schedulers.get(course.task.key.stage)
+    def _lose(self, course: Course | None, lost: WorkerLost) -> None:
+        """A worker has gone: its trial has failed, unless it had not even begun."""
+        self._troubled = True
+        if course is None or course.place is None:
+            return
+        assert self._premises is not None
+        with_machine = self._premises.is_lost(course.place.node)
+        if lost.unplaced:
+            self._give_back(course)
+            self._queue[course.task.key] = course
+            self._queue.move_to_end(course.task.key, last=False)
+            return
+        self._end(course)
+        if with_machine:
+            error = f"the machine that ran it was lost ({lost.error})"
+            self._failed(course, Failed(course.task.key, error, lost.story, lost=True, machine=True))
+        else:
+            self._failed(course, Failed(course.task.key, lost.error, lost.story, lost=True))
+
+    def _note(self, course: Course, event: Event, parcel: Any) -> None:
+
         match event:
-            case Started(step=step) if scheduler is not None:
-                scheduler.running(key)
-                if step > scheduler.step_of(key):  # it got further than was heard of it
-                    course.last = Stepped(key, step, event.metric, True, 0.0, event.lower_is_better)
+            case Started():
+                self._started(course, event)
+                return
             case Logged(records=records) if scheduler is not None:
                 from flambe_ray.scheduling import scalars
 
@@ -340,13 +390,40 @@ class RayExecutor:
                 return
             case Left():
                 self._end(course)
+                self._away(course)
             case Failed():
+                self._give_back(course)
+                if event.refused and course.exploit is not None:
+                    self._refused(course, event.error)
+                    return
                 self._end(course)
                 self._failed(course, event)
                 return
         self._events.append(event)
 
-    def _decide(self, course: _Course) -> None:
+    def _started(self, course: Course, event: Started) -> None:
+        key, scheduler = course.task.key, self._schedulers.get(course.task.key.stage)
+        exploited = course.exploit is not None
+        if (changed := course.changed(event.step)) is not None:
+            self._events.append(changed)
+        if scheduler is not None:
+            scheduler.running(key)
+            if event.step > scheduler.step_of(key) and not exploited:  # it got further than was heard of it
+                course.last = Stepped(key, event.step, event.metric, True, 0.0, event.lower_is_better)
+        self._events.append(event)
+
+    def _refused(self, course: Course, error: str) -> None:
+        """A trial cannot be changed as its scheduler wants it to: it goes on as it was."""
+        key, exploit = course.task.key, course.exploit
+        assert exploit is not None
+        course.exploit = None
+        self._schedulers[key.stage].refused(key, exploit)
+        _log.warning("schedulers.%s: %s goes on as it was: %s", key.stage, key.variant, error)
+        if course.wish not in LASTING:
+            course.wish = None
+        self._queue_again(course)
+
+    def _decide(self, course: Course) -> None:
         """What comes after a step: what was asked for, else what the scheduler says."""
         scheduler = self._schedulers.get(course.task.key.stage)
         if course.wish is None and scheduler is not None and course.last is not None:
@@ -355,19 +432,32 @@ class RayExecutor:
             if judgement == "pause":
                 course.waiting = True
                 self._events.append(Paused(course.task.key, course.step, False))
-                return
-            course.wish = "prune" if judgement == "prune" else None
-        self._advance(course)
+            elif judgement == "prune":
+                course.wish = "prune"
+            self._exploit(scheduler)
+        if course.slot is not None and course.slot.call is None and not course.waiting:
+            self._advance(course)
 
-    def _made_room(self, course: _Course, step: int) -> None:
+    def _exploit(self, scheduler: StageScheduler) -> None:
+        """Have trials changed as their scheduler has decided: each leaves its worker, and goes on changed."""
+        for key, exploit in scheduler.take_exploits():
+            course = self._courses.get(key)
+            if course is None or course.wish in LASTING:
+                continue
+            course.exploit = exploit
+            if course.slot is not None and course.wish is None:
+                course.waiting = True
+                self._wish(course, "change")
+
+    def _made_room(self, course: Course, step: int) -> None:
         self._give_back(course)
         self._events.append(Paused(course.task.key, step, True))
-        if course.wish == "make room":
+        if course.wish in ("make room", "change"):
             course.wish = None
         if course.wish is not None or not course.waiting:  # its scheduler has decided meanwhile
             self._queue_again(course)
 
-    def _finished(self, course: _Course, event: Finished, parcel: Any) -> None:
+    def _finished(self, course: Course, event: Finished, parcel: Any) -> None:
         self._end(course)
         scheduler = self._schedulers.get(event.key.stage)
         if scheduler is not None and course.task.restore != "finished":
@@ -376,7 +466,7 @@ class RayExecutor:
         status = "pruned" if course.wish == "prune" and event.status == "stopped" else event.status
         self._events.append(replace(event, handle=handle, status=status))
 
-    def _failed(self, course: _Course, event: Failed) -> None:
+    def _failed(self, course: Course, event: Failed) -> None:
         scheduler = self._schedulers.get(event.key.stage)
         if scheduler is not None:
             scheduler.stumbled(event.key, pruned=course.wish == "prune")
@@ -389,25 +479,19 @@ class RayExecutor:
             self._schedulers[key.stage].failed(key)
         self._stumbled.clear()
 
-    def _end(self, course: _Course) -> None:
+    def _end(self, course: Course) -> None:
         self._give_back(course)
         self._queue.pop(course.task.key, None)
         self._courses.pop(course.task.key, None)
 
-    def _give_back(self, course: _Course) -> None:
-        if course.share is not None:
-            self._devices.give_back(course.share)
-        course.share = course.slot = None
+    def _give_back(self, course: Course) -> None:
+        if course.place is not None:
+            self._machines.give_back(course.place)
+        course.place = course.slot = None
 
 
-class _Clock:
-    """How long there is still to wait."""
-
-    def __init__(self, timeout_s: float | None) -> None:
-        self._until = None if timeout_s is None else time.monotonic() + timeout_s
-
-    def left(self) -> float:
-        return float("inf") if self._until is None else max(0.0, self._until - time.monotonic())
-
-    def over(self) -> bool:
-        return self.left() <= 0
+def _gone(task: TrialTask, lost: ParcelsLost) -> dict[str, Handle]:
+    """The handles that lead to what is lost: those it is known of, else all."""
+    handles = {stage: handle for stage, handle in task.imports.items() if handle is not None}
+    known = {stage: h for stage, h in handles.items() if h.reference.hex() == lost.reference}
+    return known or handles

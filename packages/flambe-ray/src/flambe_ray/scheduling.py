@@ -14,7 +14,8 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import BasicVariantGenerator
 
 from flambe.logs import Record
-from flambe.trials.protocol import Recollection, Stepped, TrialKey
+from flambe.trials.protocol import Recollection, Stepped, TrialKey, TrialTask
+from flambe_ray.courses import Exploit
 
 Judgement: TypeAlias = Literal["go", "pause", "prune"]
 
@@ -60,7 +61,11 @@ class StageScheduler:
             return "prune"
         if key not in self._trials:
             self.add(key, siblings)
-        return "pause" if self._trials[key].status == Trial.PAUSED else "go"
+        trial = self._trials[key]
+        if trial.status == Trial.PAUSED:
+            return "pause"
+        trial.set_status(Trial.PENDING)
+        return "go"
 
     def replay(self, past: Recollection) -> None:
         """Go through what an earlier run did, so that the scheduler knows what it knew then.
@@ -86,6 +91,16 @@ class StageScheduler:
             self._gone.discard(key)
             if status != "pruned":
                 self.ended(key, last.get(key), {})
+
+    def enlist(self, task: TrialTask) -> tuple[TrialTask, Exploit | None]:
+        """The task as the scheduler wants it to begin, and what that changes in the trial."""
+        return task, None
+
+    def away(self, key: TrialKey) -> None:
+        """The trial has left, for as long as its user wants: it is neither queued nor waiting."""
+        trial = self._trials.get(key)
+        if trial is not None and trial.status == Trial.PENDING:
+            trial.set_status(Trial.RUNNING)
 
     def running(self, key: TrialKey) -> None:
         """The trial has begun, or goes on after a pause."""
@@ -143,6 +158,17 @@ class StageScheduler:
             return None
         chosen.set_status(Trial.PENDING)
         return self._keys[chosen.trial_id]
+
+    def wants_checkpoint(self, key: TrialKey, step: int) -> bool:
+        """Whether the trial is to store a checkpoint after that step, however quick its steps are."""
+        return False
+
+    def take_exploits(self) -> list[tuple[TrialKey, Exploit]]:
+        """What the scheduler has changed in trials since this was last asked."""
+        return []
+
+    def refused(self, key: TrialKey, exploit: Exploit) -> None:
+        """The trial could not be changed, and goes on as it was."""
 
     def no_more(self) -> None:
         """Nothing runs, and nothing will come before a waiting trial goes on."""

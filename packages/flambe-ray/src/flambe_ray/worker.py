@@ -17,8 +17,8 @@ from flambe.language.links import LinkPath
 from flambe.trials.protocol import Event, Failed, Handle, TrialTask
 from flambe_ray.handover import ObjectStore, Parcel
 
-Verdict: TypeAlias = Literal["go", "stop", "leave"]
-"""What a trial does next: a step, its end (saved), or a checkpoint and away."""
+Verdict: TypeAlias = Literal["go", "store", "stop", "leave"]
+"""What a trial does next: a step, a step and a checkpoint, its end (saved), or a checkpoint and away."""
 
 IN_STORE = "in the object store"
 """The handle in a worker's `Finished`; the driver puts the reference to the parcel in its place."""
@@ -125,6 +125,9 @@ class _Channel(TrialChannel):
 
     def interrupt_requested(self) -> bool:
         return self.verdict == "leave"
+
+    def store_requested(self) -> bool:
+        return self.verdict == "store"
 
     def output(self) -> Sequence[str]:
         return self._console.lines()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from flambe.executors.workshop import Equip, Prepare, main_script
 from flambe.trials.protocol import Setting, TrialKey, TrialTask
+from flambe_ray.machines import Machines, Node
 from flambe_ray.worker import Report, Verdict, Worker
 
 _Shape = tuple[tuple[str, float], ...]
@@ -22,12 +23,16 @@ class Slot:
     """An actor and the trial that it has.
 
     Attributes:
+        node: The machine that it was sent to.
         call: The reference to the report that is awaited, None while nothing is.
+        ready: The reference to an answer of the new actor, None once it has come.
     """
 
     actor: Any
     shape: _Shape
+    ready: Any = None
     key: TrialKey | None = None
+    node: Node = None
     call: Any = None
     parcel: Any = None
 
@@ -40,10 +45,21 @@ class Answer(NamedTuple):
 
 
 class WorkerLost(NamedTuple):
-    """The worker is gone, or its answer cannot be read."""
+    """The worker is gone, or its answer cannot be read.
+
+    Attributes:
+        unplaced: It has never been there: its machine had gone before it was started.
+    """
 
     error: str
     story: str
+    unplaced: bool = False
+
+
+class ParcelsLost(NamedTuple):
+    """The worker could not begin: values that it was to be given are gone, those of `call` at the least."""
+
+    reference: str
 
 
 class Workers:
@@ -51,31 +67,53 @@ class Workers:
 
     def __init__(self) -> None:
         self._order: Prepare | None = None
-        self._devices: Mapping[str, float] = {}
+        self._machines = Machines({})
         self._slots: list[Slot] = []
         self._calls: dict[Any, Slot] = {}
 
-    def start(self, setting: Setting, equip: Equip, devices: Mapping[str, float]) -> None:
-        self._devices = devices
+    def start(self, setting: Setting, equip: Equip, machines: Machines) -> None:
+        self._machines = machines
         self._order = Prepare(setting, equip, main_script(setting))
 
-    def begin(self, task: TrialTask, parcels: Sequence[Any]) -> Slot:
-        """Run a trial in a free actor that holds its devices, or in a new one."""
-        shape = tuple(sorted(task.devices.items()))
-        slot = next((s for s in self._slots if s.key is None and s.shape == shape), None) or self._new(shape)
+    def begin(self, task: TrialTask, parcels: Sequence[Any], node: Node = None) -> Slot:
+        """Run a trial in a free actor on this machine that holds its devices, or in a new one."""
+        shape = _shape(task.devices)
+        free = (s for s in self._slots if s.key is None and s.shape == shape and s.node == node)
+        slot = next(free, None) or self._new(shape, node)
         slot.key = task.key
         self._call(slot, slot.actor.begin.options(num_returns=2).remote(task, *parcels))
         return slot
+
+    def idle(self, devices: Mapping[str, float], node: Node) -> bool:
+        """Whether an actor that holds these devices is free on the machine."""
+        shape = _shape(devices)
+        return any(s.key is None and s.shape == shape and s.node == node for s in self._slots)
 
     def advance(self, slot: Slot, verdict: Verdict, at_least_s: float) -> None:
         """Let the slot's trial carry out the verdict."""
         self._call(slot, slot.actor.advance.options(num_returns=2).remote(verdict, at_least_s))
 
+    def kill(self, slot: Slot) -> None:
+        """End the slot's actor at once, whatever it does."""
+        self._calls.pop(slot.call, None)
+        self._dismiss(slot)
+
+    def at_work(self) -> list[TrialKey]:
+        """The trials that an actor builds or steps now; one that is still starting does not."""
+        import ray
+
+        new = {slot.ready: slot for slot in self._slots if slot.ready is not None}
+        if new:
+            answered, _ = ray.wait(list(new), num_returns=len(new), timeout=0)
+            for reference in answered:
+                new[reference].ready = None
+        return [slot.key for slot in self._calls.values() if slot.key is not None and slot.ready is None]
+
     def busy(self) -> bool:
         """Whether a report is awaited."""
         return bool(self._calls)
 
-    def reports(self, timeout_s: float) -> Iterator[tuple[Slot, Answer | WorkerLost]]:
+    def reports(self, timeout_s: float) -> Iterator[tuple[Slot, Answer | WorkerLost | ParcelsLost]]:
         """What has been reported; waits up to `timeout_s` for the first."""
         import ray
 
@@ -91,8 +129,10 @@ class Workers:
             try:
                 yield slot, Answer(ray.get(call), parcel)
             except Exception as error:  # noqa: BLE001  # the actor's end, or what cannot be unpickled here
-                self._dismiss(slot)
-                yield slot, _fate(error)
+                fate = _fate(error)
+                if isinstance(fate, WorkerLost):
+                    self._dismiss(slot)
+                yield slot, fate
 
     def free(self, slot: Slot) -> None:
         """The slot's trial has ended, and the actor has let go of it."""
@@ -115,25 +155,32 @@ class Workers:
         slot.call, slot.parcel = references
         self._calls[slot.call] = slot
 
-    def _new(self, shape: _Shape) -> Slot:
+    def forget_strays(self) -> None:
+        """Let go of free actors on machines that are gone."""
+        there = self._machines.nodes()
+        for slot in [s for s in self._slots if s.key is None and s.node not in there]:
+            self._dismiss(slot)
+
+    def _new(self, shape: _Shape, node: Node) -> Slot:
         import ray
 
-        for other in [s for s in self._slots if s.key is None]:
-            if self._has_room(shape):
+        for other in [s for s in self._slots if s.key is None and s.node == node]:
+            if self._has_room(shape, node):
                 break
             self._dismiss(other)  # it holds devices that are about to be used
-        options: Mapping[str, Any] = _options(dict(shape))
+        options: Mapping[str, Any] = _options(dict(shape), node)
         actor = ray.remote(Worker).options(**options).remote(self._order, list(sys.path))
-        slot = Slot(actor, shape)
+        slot = Slot(actor, shape, node=node)
         self._slots.append(slot)
         return slot
 
-    def _has_room(self, shape: _Shape) -> bool:
+    def _has_room(self, shape: _Shape, node: Node) -> bool:
+        there = self._machines.devices_of(node)
         held = Counter[str]()
-        for holder in (*(slot.shape for slot in self._slots), shape):
+        for holder in (*(slot.shape for slot in self._slots if slot.node == node), shape):
             for kind, amount in holder:
                 held[kind] += amount  # type: ignore[assignment]  # fractions of a device
-        return all(amount <= self._devices.get(kind, 0) + 1e-6 for kind, amount in held.items())
+        return all(amount <= there.get(kind, 0) + 1e-6 for kind, amount in held.items())
 
     def _dismiss(self, slot: Slot) -> None:
         import ray
@@ -143,10 +190,20 @@ class Workers:
             ray.kill(slot.actor, no_restart=True)
 
 
-def _options(devices: dict[str, float]) -> dict[str, Any]:
+def _shape(devices: Mapping[str, float]) -> _Shape:
+    return tuple(sorted(devices.items()))
+
+
+def _options(devices: dict[str, float], node: Node) -> dict[str, Any]:
     cpus, gpus = devices.pop("cpu", 0), devices.pop("gpu", 0)
     resources = {kind: amount for kind, amount in devices.items() if amount}
+    where: dict[str, Any] = {}
+    if node is not None:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        where["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
     return {
+        **where,
         "num_cpus": cpus,
         "num_gpus": gpus,
         "resources": resources,
@@ -155,9 +212,15 @@ def _options(devices: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def _fate(error: Exception) -> WorkerLost:
-    from ray.exceptions import RayActorError
+def _fate(error: Exception) -> WorkerLost | ParcelsLost:
+    from ray.exceptions import ActorUnschedulableError, ObjectLostError, RayActorError, RayTaskError
 
+    if isinstance(error, RayTaskError) and isinstance(error.cause, ObjectLostError):
+        return ParcelsLost(error.cause.object_ref_hex)
+    if isinstance(error, ActorUnschedulableError):
+        return WorkerLost("the worker's machine is gone", str(error), unplaced=True)
+    if isinstance(error, ObjectLostError):
+        return WorkerLost("what the worker reported is gone with its machine", str(error))
     text = " ".join(str(error).split())
     if isinstance(error, RayActorError):
         return WorkerLost("the worker process died", f"the worker process died\n\n{error}")
