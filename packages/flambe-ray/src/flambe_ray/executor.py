@@ -371,7 +371,7 @@ class RayExecutor:
             self._failed(course, Failed(course.task.key, lost.error, lost.story, lost=True))
 
     def _note(self, course: Course, event: Event, parcel: Any) -> None:
-
+        scheduler = self._schedulers.get(course.task.key.stage)
         match event:
             case Started():
                 self._started(course, event)
