@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from flambe.component import ORIGIN
 from flambe.errors import DamagedSaveError, SavingError
 from flambe.saving.state import custom_state_of, load_custom_state
 
@@ -118,7 +119,8 @@ def _framework_state(value: Any, parts: Mapping[str, object]) -> dict[str, Any]:
     if isinstance(value, nn.Module):
         return _own_state(value, parts)
     if isinstance(value, (Optimizer, LRScheduler)):
-        state = _plain(value.state_dict(), "")
+        held = value.state_dict()  # of a scheduler, all its attributes
+        state = _plain({key: item for key, item in held.items() if key != ORIGIN}, "")
         assert isinstance(state, dict)
         return state
     return {}

@@ -33,13 +33,21 @@ TAGS = {
             "GeneralizedPooling",
         )
     },
+    **{name: f"flambe_torch.schedulers:{name}" for name in ("NoamLR", "WarmupLR")},
     **{
         name: f"flambe_torch.metrics:{name}"
         for name in ("Accuracy", "AUC", "BPC", "F1", "Perplexity", "Precision", "Recall")
     },
 }
 
-TORCH = ("torch.nn", "torch.optim", "torch.optim.lr_scheduler", "flambe_torch.nn", "flambe_torch.metrics")
+TORCH = (
+    "torch.nn",
+    "torch.optim",
+    "torch.optim.lr_scheduler",
+    "flambe_torch.nn",
+    "flambe_torch.metrics",
+    "flambe_torch.schedulers",
+)
 TORCHMETRICS = (
     "torchmetrics",
     "torchmetrics.classification",
