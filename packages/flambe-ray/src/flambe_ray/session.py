@@ -9,15 +9,20 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from flambe.errors import RunError
+from flambe_ray.leftovers import OwnFolder, children, sweep
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning about trials without a GPU
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what Ray prints of dead workers and machines, unasked
 }
 _LONGEST_FOLDER = 40
 """Ray puts sockets deep inside its folder, and their paths may have 107 characters."""
@@ -26,26 +31,40 @@ _LONGEST_FOLDER = 40
 class Session:
     """Ray, for as long as an executor needs it.
 
-    A cluster that this process is connected to, or that `RAY_ADDRESS` names, is used and left running.
-    Otherwise Ray is started on this machine with the given devices, in a temporary folder of its own that
-    goes with it; nothing is written elsewhere, and no dashboard is opened.
+    A cluster that this process is connected to, or that `address` or `RAY_ADDRESS` names, is used and left
+    running. Otherwise Ray is started on this machine with the given devices, in a temporary folder of its
+    own that goes with it; nothing is written elsewhere, and no dashboard is opened.
 
     Args:
         keep: A local folder where Ray's logs are kept if something went wrong; None to keep none.
+        address: The cluster's address, `host:port`.
+
+    Attributes:
+        cluster: Whether trials may run on machines that were there before, with the devices that these have.
+
+    Raises:
+        RunError: there is no cluster at the address.
     """
 
-    def __init__(self, devices: Mapping[str, float], *, keep: Path | None = None) -> None:
-        self._folder: Path | None = None
+    def __init__(
+        self, devices: Mapping[str, float], *, keep: Path | None = None, address: str | None = None
+    ) -> None:
+        address = address or named_address()
+        self._folder: OwnFolder | None = None
         self._keep = keep
         self._ours = False
-        prepare_environment()
+        prepare_environment(address)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import ray
 
             if not ray.is_initialized():
                 self._ours = True
-                self._start(ray, devices)
+                if address is None:
+                    self._start(ray, devices)
+                else:
+                    _join(ray, address)
+        self.cluster = address is not None or _alive(ray) > 1
 
     def close(self, *, troubled: bool = False) -> None:
         """Disconnect, and stop what was started; with `troubled`, Ray's logs are kept."""
@@ -57,37 +76,84 @@ class Session:
         if self._folder is not None:
             if troubled and self._keep is not None:
                 with suppress(OSError):
-                    shutil.copytree(self._folder / "session_latest" / "logs", self._keep, dirs_exist_ok=True)
-            shutil.rmtree(self._folder, ignore_errors=True)
+                    logs = self._folder.path / "session_latest" / "logs"
+                    shutil.copytree(logs, self._keep, dirs_exist_ok=True)
+            self._folder.remove()
             self._folder = None
 
     def _start(self, ray: Any, devices: Mapping[str, float]) -> None:
-        quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-        if os.environ.get("RAY_ADDRESS"):
-            ray.init(**quiet)
-            return
-        self._folder = _short_folder()
+        place = _short_place()
+        sweep(place)
+        self._folder = OwnFolder(place)
         ray.init(
             address="local",
             num_cpus=max(1, math.ceil(devices.get("cpu", 1))),
             num_gpus=math.ceil(devices.get("gpu", 0)),
             resources={kind: amount for kind, amount in devices.items() if kind not in ("cpu", "gpu")},
             include_dashboard=False,
-            _temp_dir=str(self._folder),
-            **quiet,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _temp_dir=str(self._folder.path),
         )
+        self._folder.note(_processes(ray))
 
 
-def prepare_environment() -> None:
+def named_address() -> str | None:
+    """The cluster that the environment names, or None."""
+    address = os.environ.get("RAY_ADDRESS")
+    return None if address in (None, "", "local") else address
+
+
+def prepare_environment(address: str | None = None) -> None:
     """What Ray reads when it is imported, once for this process and those it starts."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if "ray" not in sys.modules and not {"RAY_AUTH_MODE", "RAY_ADDRESS"} & set(os.environ):
+    named = address is not None or {"RAY_AUTH_MODE", "RAY_ADDRESS"} & set(os.environ)
+    if "ray" not in sys.modules and not named:
         os.environ["RAY_AUTH_MODE"] = "token"  # so that nobody else on this machine can send it work
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
-def _short_folder() -> Path:
+def _join(ray: Any, address: str) -> None:
+    if address.startswith("ray://"):
+        raise RunError(
+            f"{address}: Ray's client cannot drive a run; start it on a machine of the cluster, "
+            "with the cluster's own address (host:port)"
+        )
+    try:
+        with _silent_library():
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except Exception as error:  # of many types: no route, another version, a missing token
+        told = " ".join(str(error).split())
+        raise RunError(f"cannot join the Ray cluster at {address}: {type(error).__name__}: {told}") from error
+
+
+@contextmanager
+def _silent_library() -> Iterator[None]:
+    """Ray's C++ part, as it is set up inside, writes nothing to this process's standard error."""
+    name = "RAY_BACKEND_LOG_LEVEL"
+    before = os.environ.get(name)
+    os.environ.setdefault(name, "fatal")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+
+
+def _alive(ray: Any) -> int:
+    return sum(bool(node["Alive"]) for node in ray.nodes())
+
+
+def _processes(ray: Any) -> Iterator[int]:
+    """The ids of Ray's own processes on this machine, as far as this version of Ray tells them."""
+    node = getattr(ray._private.worker, "_global_node", None)
+    for group in getattr(node, "all_processes", {}).values():
+        for info in group:
+            yield info.process.pid
+            yield from children(info.process.pid)
+
+
+def _short_place() -> Path:
     usual = tempfile.gettempdir()
-    place = usual if len(usual) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108  # made with a name of its own
-    return Path(tempfile.mkdtemp(prefix="flambe-ray-", dir=place))
+    return Path(usual if len(usual) <= _LONGEST_FOLDER else "/tmp")  # noqa: S108  # the folder gets a random name

@@ -87,6 +87,11 @@ class Devices:
         for index in emptiest[: math.ceil(wanted / _UNITS)]:
             self._gpus[index] = 0
 
+    def lack(self, shares: Mapping[str, float]) -> int:
+        """How much more of the scarcest device would have to be free for `shares`; negative if it is free."""
+        free = {**self._free, "gpu": sum(self._gpus)}
+        return max((amount - free.get(kind, 0) for kind, amount in _parts(shares).items()), default=0)
+
     def exhausted(self) -> bool:
         """Whether there is nothing left to hand out."""
         return all(amount <= 0 for amount in (*self._free.values(), *self._gpus))

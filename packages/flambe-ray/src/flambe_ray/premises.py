@@ -1,0 +1,77 @@
+"""Where a run's trials run: Ray on this machine, or the machines of a cluster as they come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from flambe.trials.protocol import Setting
+from flambe_ray.autoscaling import Demand, machine_types
+from flambe_ray.cluster import Cluster
+from flambe_ray.machines import Machines, Node
+from flambe_ray.session import Session
+
+ADDRESS = "ray-address"
+"""The option of `flambe run` that names a cluster."""
+
+
+class Premises:
+    """Ray for one run, and the account of its machines.
+
+    Args:
+        devices: What there is to share among trials on this machine; a cluster's machines have their own.
+
+    Attributes:
+        machines: Who has what.
+
+    Raises:
+        RunError: there is no such cluster, or a machine of it cannot run trials.
+    """
+
+    def __init__(self, setting: Setting, devices: Mapping[str, float]) -> None:
+        keep = None if "://" in setting.folder else Path(setting.folder, "ray-logs")
+        self._session = Session(devices, keep=keep, address=setting.options.get(ADDRESS))
+        self._cluster: Cluster | None = None
+        self._types: list[dict[str, float]] = []
+        self._demand = Demand()
+        self.machines = Machines({None: devices})
+        if self._session.cluster:
+            self._cluster = Cluster(setting.folder)
+            try:
+                self._cluster.start()
+            except BaseException:
+                self.close()
+                raise
+            self._types = machine_types()
+            self.machines = Machines(self._cluster.machines(), self._types)
+
+    def all(self) -> Sequence[Mapping[str, float]]:
+        """The devices of each machine that is there, and of each kind that would be started."""
+        there = [self.machines.devices_of(node) for node in self.machines.nodes()]
+        return [*there, *self._types]
+
+    def look(self, wanted: Callable[[], Iterable[Mapping[str, float]]]) -> None:
+        """Take in which machines have come and gone, and have as many started as the trials want.
+
+        Args:
+            wanted: Gives the devices of each trial that runs or could.
+        """
+        if self._cluster is not None:
+            self._demand.tell(wanted)
+            if self._cluster.refresh():
+                self.machines.update(self._cluster.machines())
+
+    def is_lost(self, node: Node) -> bool:
+        """Whether the machine has gone; asks Ray now."""
+        if self._cluster is None:
+            return False
+        self._cluster.refresh(now=True)
+        self.machines.update(self._cluster.machines())
+        return node not in self.machines.nodes()
+
+    def close(self, *, troubled: bool = False) -> None:
+        """Want nothing more, and leave Ray; with `troubled`, the logs of a Ray of our own are kept."""
+        if self._cluster is not None:
+            self._demand.withdraw()
+            self._cluster.close()
+        self._session.close(troubled=troubled)
