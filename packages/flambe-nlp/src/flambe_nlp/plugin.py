@@ -10,7 +10,7 @@ _TOKENIZERS = ("CharTokenizer", "NGramTokenizer", "SpaceTokenizer", "Tokenizer",
 
 @hookimpl
 def flambe_register_components(register: ComponentRegister) -> None:
-    """Bare tags for fields, tokenizers and word vectors; `cl` for classification, `lm` for language modelling."""
+    """Bare tags for fields, tokenizers and word vectors; namespaces `cl` and `lm`."""
     for name in _FIELDS:
         register.tag(name, f"flambe_nlp.fields:{name}")
     for name in _TOKENIZERS:

@@ -3,12 +3,13 @@
 from flambe_nlp.classification.model import TextClassifier
 from flambe_nlp.classification.predictor import Prediction, TextPredictor
 from flambe_nlp.classification.processor import TCProcessor
-from flambe_nlp.datasets import QuestionsDataset, SSTDataset, TabularDataset, TrecDataset
+from flambe_nlp.datasets import NewsGroupsDataset, QuestionsDataset, SSTDataset, TabularDataset, TrecDataset
 
 TRECDataset = TrecDataset
 TRECDataSet = TrecDataset
 
 __all__ = [
+    "NewsGroupsDataset",
     "Prediction",
     "QuestionsDataset",
     "SSTDataset",

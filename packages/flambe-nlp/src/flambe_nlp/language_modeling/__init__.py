@@ -1,5 +1,14 @@
 """Language modelling: `!lm.…` in a config."""
 
+from flambe_nlp.datasets import (
+    Enwik8Dataset,
+    PTBDataset,
+    QuestionsDataset,
+    TabularDataset,
+    WikiText2Dataset,
+    WikiText103Dataset,
+)
+from flambe_nlp.fields import LMField
 from flambe_nlp.language_modeling.model import LanguageModel
 from flambe_nlp.language_modeling.processor import LMProcessor
 from flambe_nlp.language_modeling.sampler import CorpusSampler
@@ -15,17 +24,27 @@ from flambe_nlp.pretrained import (
     TransformerAdamW,
 )
 
+Wiki103Dataset = WikiText103Dataset
+
 __all__ = [
     "BERTEmbeddings",
     "BERTEncoder",
     "BERTOptimizer",
     "BERTTextField",
     "CorpusSampler",
+    "Enwik8Dataset",
+    "LMField",
     "LMProcessor",
     "LanguageModel",
+    "PTBDataset",
     "PretrainedTransformerEmbedder",
     "PretrainedTransformerEmbeddings",
     "PretrainedTransformerEncoder",
     "PretrainedTransformerField",
+    "QuestionsDataset",
+    "TabularDataset",
     "TransformerAdamW",
+    "Wiki103Dataset",
+    "WikiText2Dataset",
+    "WikiText103Dataset",
 ]

@@ -124,7 +124,8 @@ class LMProcessor(Component):
         return self._tables[part]
 
     def _texts(self, part: str) -> Iterator[str]:
-        rows = getattr(self.dataset, part)
-        if part == "train" and not len(rows):
+        row = None
+        for row in getattr(self.dataset, part):
+            yield row[0]
+        if row is None and part == "train":
             raise DataError("the data set has no training rows")
-        return (row[0] for row in rows)
