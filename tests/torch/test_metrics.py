@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,20 @@ import torchmetrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flambe_torch.metrics import AUC, BPC, F1, Accuracy, Perplexity, Precision, Recall, metric_of, metrics_of
+from flambe_torch.binary_metrics import BinaryAccuracy, BinaryF1, BinaryPrecision, BinaryRecall
+from flambe_torch.losses import MultiLabelCrossEntropy, MultiLabelNLLLoss
+from flambe_torch.metrics import (
+    AUC,
+    BPC,
+    F1,
+    Accuracy,
+    MultiClassAUC,
+    Perplexity,
+    Precision,
+    Recall,
+    metric_of,
+    metrics_of,
+)
 
 N, C, T = 7, 3, 4
 
@@ -143,3 +157,102 @@ def test_metrics_can_be_copied_and_pickled() -> None:
     metric.update(torch.eye(2), torch.tensor([0, 0]))
     for twin in (copy.deepcopy(metric), pickle.loads(pickle.dumps(metric))):
         assert twin.compute() == 0.5
+
+
+def test_auc_of_pairs_takes_all_classes_together() -> None:
+    predictions, target = scores(3, N, C), torch.tensor([0, 1, 2, 2, 1, 0, 0])
+    probabilities = predictions.exp()
+    right = [float(probabilities[n, c]) for n in range(N) for c in range(C) if target[n] == c]
+    wrong = [float(probabilities[n, c]) for n in range(N) for c in range(C) if target[n] != c]
+    expected = sum(r > w for r in right for w in wrong) / (len(right) * len(wrong))
+    for metric in (MultiClassAUC(), AUC("micro"), AUC("micro", ignore_index=-100)):
+        metric.update(predictions[:4], target[:4])
+        metric.update(predictions[4:], target[4:])
+        assert metric.compute() == pytest.approx(expected)
+    up_to = MultiClassAUC(max_fpr=0.5)
+    up_to.update(predictions, target)
+    assert 0 <= up_to.compute() <= 1
+    labels = AUC("micro")
+    labels.update(torch.tensor([[0.9, 0.2], [0.1, 0.3]]), torch.tensor([[1, 0], [0, 1]]))
+    assert labels.compute() == 1.0
+
+
+def test_recall_may_look_at_the_best_few() -> None:
+    predictions = torch.tensor([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1]])
+    target = torch.tensor([1, 2, 2, 0])
+    for average, expected in [("micro", 3 / 4), ("macro", (1 + 1 + 1 / 2) / 3)]:
+        metric = Recall(average, top_k=2)
+        metric.update(predictions, target)
+        assert metric.compute() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("positive", [0, 1])
+@pytest.mark.parametrize("both", [False, True], ids=["one score", "two"])
+def test_binary_metrics_count_around_their_threshold(positive: int, both: bool) -> None:
+    of_class_1 = torch.tensor([0.1, 0.4, 0.35, 0.8, 0.7, 0.55])
+    predictions = torch.stack([1 - of_class_1, of_class_1], dim=1).log() if both else of_class_1
+    target = torch.tensor([0, 1, 1, 1, 0, 0])
+    taken = [positive if (score > 0.6) == bool(positive) else 1 - positive for score in of_class_1.tolist()]
+    right, wrong, missed = counts(taken, target.tolist(), positive)
+    expected = {
+        BinaryAccuracy: sum(t == y for t, y in zip(taken, target.tolist(), strict=True)) / 6,
+        BinaryPrecision: right / (right + wrong),
+        BinaryRecall: right / (right + missed),
+        BinaryF1: 2 * right / (2 * right + wrong + missed),
+    }
+    for kind, value in expected.items():
+        metric = kind(threshold=0.6, positive_label=positive)
+        metric.update(predictions[:2], target[:2])
+        metric.update(predictions[2:], target[2:])
+        assert metric.compute() == pytest.approx(value), kind.__name__
+        metric.reset()
+        metric.update(predictions[:1], target[:1])
+        assert metric.compute() == (1.0 if positive == 0 or kind is BinaryAccuracy else 0.0)
+    with pytest.raises(ValueError, match=r"predictions \(3,\) and target \(2,\) do not fit: expected \(N,\)"):
+        BinaryRecall().update(torch.zeros(3), torch.zeros(2))
+    with pytest.raises(ValueError, match="positive_label must be 0 or 1, but it is 2"):
+        BinaryRecall(positive_label=2)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_multi_label_losses_are_means_over_the_labels_of_a_row(reduction: Any) -> None:
+    raw = torch.randn(N, C, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    target = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 1, 1], [0, 1, 1], [0, 0, 1], [0, 1, 0]])
+    weight, surprise = np.array([1.0, 2.0, 3.0]), -scores_of(raw)
+    for ignored in (None, 1):
+        kept = [[label for label in range(C) if row[label] and label != ignored] for row in target.tolist()]
+        rows = np.array(
+            [sum(weight[i] * surprise[n, i] for i in held) / max(len(held), 1) for n, held in enumerate(kept)]
+        )
+        expected = {"mean": rows.mean(), "sum": rows.sum(), "none": rows}[reduction]
+        options = {"weight": weight.tolist(), "ignore_index": ignored, "reduction": reduction}
+        entropy, nll = MultiLabelCrossEntropy(**options), MultiLabelNLLLoss(**options)
+        np.testing.assert_allclose(entropy(raw, target).detach(), expected, rtol=1e-5)
+        np.testing.assert_allclose(nll(raw.log_softmax(-1), target).detach(), expected, rtol=1e-5)
+        entropy(raw, target).sum().backward()
+        assert raw.grad is not None
+        assert raw.grad.isfinite().all()
+
+
+def test_multi_label_losses_take_classes_and_zero_probabilities_of_others() -> None:
+    raw, target = scores(0, N, C), torch.tensor([0, 1, 2, 2, 1, 0, 0])
+    torch.testing.assert_close(
+        MultiLabelCrossEntropy()(raw, target), torch.nn.functional.cross_entropy(raw, target)
+    )
+    sure = torch.tensor([[0.0, float("-inf")]])
+    assert MultiLabelNLLLoss()(sure, torch.tensor([[1, 0]])) == 0
+    metrics = metrics_of([MultiLabelCrossEntropy(), MultiLabelNLLLoss()])
+    assert {name: metric.lower_is_better for name, metric in metrics.items()} == {
+        "multi_label_cross_entropy": True,
+        "multi_label_nllloss": True,
+    }
+    with pytest.raises(ValueError, match=r"predictions \(7, 3\) and target \(7, 2\) do not fit"):
+        MultiLabelNLLLoss()(raw, torch.zeros(N, 2))
+    with pytest.raises(ValueError, match="reduction must be 'mean', 'sum' or 'none', but it is 'max'"):
+        MultiLabelNLLLoss(reduction="max")  # type: ignore[arg-type]
+
+
+def scores_of(raw: torch.Tensor) -> np.ndarray:
+    exponents = np.exp(raw.detach().numpy())
+    logs: np.ndarray = np.log(exponents / exponents.sum(1, keepdims=True))
+    return logs

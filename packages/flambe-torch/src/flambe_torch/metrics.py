@@ -232,19 +232,31 @@ class AUC(_Classification):
     """The area under the ROC curve; averaged over the classes, each against the rest.
 
     Args:
-        average: `macro` counts all classes alike, `weighted` by their number of rows.
-        max_fpr: Only up to this rate of false positives, standardised; with two classes only.
+        average: `macro` counts all classes alike, `weighted` by their number of rows; `micro` takes each pair
+            of a row and a class for a row of its own, which is right or not.
+        max_fpr: Only up to this rate of false positives, standardised; with two classes, or `micro`.
         ignore_index: A target that is not counted, such as padding.
     """
 
     def __init__(
         self,
-        average: Literal["macro", "weighted"] = "macro",
+        average: Literal["macro", "weighted", "micro"] = "macro",
         *,
         max_fpr: float | None = None,
         ignore_index: int | None = None,
     ) -> None:
         super().__init__({"average": average, "max_fpr": max_fpr, "ignore_index": ignore_index}, None)
+
+    def update(self, predictions: torch.Tensor, target: torch.Tensor) -> None:
+        if self._options["average"] == "micro" and predictions.ndim > 1:
+            if target.ndim < predictions.ndim:
+                predictions, target = predictions.flatten(0, -2), target.flatten()  # (N, C), (N,)
+                ignored = self._options["ignore_index"]
+                counted = torch.ones_like(target, dtype=torch.bool) if ignored is None else target != ignored
+                predictions = predictions[counted].softmax(dim=-1)
+                target = functional.one_hot(target[counted], predictions.shape[-1])
+            predictions, target = predictions.flatten(), target.flatten()
+        super().update(predictions, target)
 
     def _make(self, task: str, size: int) -> torchmetrics.Metric:
         kinds = {
@@ -256,6 +268,13 @@ class AUC(_Classification):
         if task != "binary" and options.pop("max_fpr") is not None:
             raise ValueError(f"AUC with max_fpr needs two classes, but there are {size}")
         return _made(kinds[task], options)
+
+
+class MultiClassAUC(AUC):
+    """`AUC` with `average: micro`: of all pairs of a row and a class."""
+
+    def __init__(self, *, max_fpr: float | None = None, ignore_index: int | None = None) -> None:
+        super().__init__("micro", max_fpr=max_fpr, ignore_index=ignore_index)
 
 
 class MeanOf(TorchMetric):
@@ -324,8 +343,8 @@ class BPC(_Surprise):
 def metric_of(metric: Any) -> Metric:
     """`metric` as a `Metric`: ours, one of torchmetrics, a loss module, or a function.
 
-    A function or loss of (predictions, target) is averaged over the rows. A loss (a class whose name ends in
-    `Loss`) is better when lower.
+    A function or loss of (predictions, target) is averaged over the rows. A loss (what has a true
+    `lower_is_better`, or a name that ends in `Loss`) is better when lower.
     """
     if isinstance(metric, Metric):
         return metric
@@ -334,7 +353,8 @@ def metric_of(metric: Any) -> Metric:
     if not callable(metric):
         raise TypeError(f"a metric is needed, but {metric!r} is a {type(metric).__name__}")
     name = _snake(getattr(metric, "__name__", type(metric).__name__))
-    return MeanOf(metric, name=name, lower_is_better=name.endswith("loss"))
+    lower_is_better = getattr(metric, "lower_is_better", name.endswith("loss"))
+    return MeanOf(metric, name=name, lower_is_better=lower_is_better)
 
 
 def metrics_of(metrics: Iterable[Any] | Mapping[str, Any]) -> dict[str, Metric]:

@@ -36,8 +36,13 @@ TAGS = {
     **{name: f"flambe_torch.schedulers:{name}" for name in ("NoamLR", "WarmupLR")},
     **{
         name: f"flambe_torch.metrics:{name}"
-        for name in ("Accuracy", "AUC", "BPC", "F1", "Perplexity", "Precision", "Recall")
+        for name in ("Accuracy", "AUC", "BPC", "F1", "MultiClassAUC", "Perplexity", "Precision", "Recall")
     },
+    **{
+        name: f"flambe_torch.binary_metrics:{name}"
+        for name in ("BinaryAccuracy", "BinaryF1", "BinaryPrecision", "BinaryRecall")
+    },
+    **{name: f"flambe_torch.losses:{name}" for name in ("MultiLabelCrossEntropy", "MultiLabelNLLLoss")},
 }
 
 TORCH = (

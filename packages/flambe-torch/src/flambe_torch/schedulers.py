@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Literal
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -20,7 +20,7 @@ class FactorLR(LRScheduler):
     def factor(self, updates: int) -> float:
         """What the learning rate is multiplied by after so many updates."""
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[Any]:
         """The learning rate of each group of parameters for the next update."""
         factor = self.factor(self.last_epoch)
         return [float(base) * factor for base in self.base_lrs]
@@ -59,8 +59,8 @@ class NoamLR(FactorLR):
 class WarmupLR(FactorLR):
     """Rises linearly to the optimizer's learning rate in `warmup` updates, then decays until `total`.
 
-    Update number n (from 0) has the factor (n + 1) / warmup before the end of the warm-up, and behind it, with
-    p = (n - warmup) / (total - warmup): 1 - p (`linear`), (1 + cos(π p)) / 2 (`cosine`), 1 (`constant`) or
+    Update number n (from 0) has the factor (n + 1) / warmup before the end of the warm-up, and behind it,
+    with p = (n - warmup) / (total - warmup): 1 - p (`linear`), (1 + cos(π p)) / 2 (`cosine`), 1 (`constant`) or
     (warmup / n)^(1/2) (`inverse_sqrt`), but at least `min_factor`; that is also what comes behind `total`.
 
     Args:
