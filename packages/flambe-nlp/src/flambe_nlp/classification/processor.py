@@ -12,6 +12,7 @@ import torch
 from flambe.component import Component
 from flambe_nlp.errors import DataError
 from flambe_nlp.fields import Field, LabelField, TextField
+from flambe_nlp.pretrained.field import PretrainedTransformerField
 from flambe_nlp.vectors import FloatArray, WordVectors
 from flambe_nlp.vocabulary import Vocabulary
 from flambe_torch.data import Rows
@@ -60,7 +61,7 @@ class TCProcessor(Component):
     def __init__(
         self,
         dataset: TextsAndLabels,
-        text_field: TextField | None = None,
+        text_field: TextField | PretrainedTransformerField | None = None,
         label_field: LabelField | None = None,
         embeddings: str | WordVectors | None = None,
     ) -> None:
@@ -69,7 +70,9 @@ class TCProcessor(Component):
                 raise ValueError("embeddings are given twice: to the processor and to its text field")
             text_field.vectors = WordVectors(embeddings) if isinstance(embeddings, str) else embeddings
         self.dataset = dataset
-        self.text_field = text_field or TextField(embeddings=embeddings)
+        self.text_field: TextField | PretrainedTransformerField = text_field or TextField(
+            embeddings=embeddings
+        )
         self.label_field = label_field or LabelField()
         self._fields: dict[str, Field] = {"text_field": self.text_field, "label_field": self.label_field}
         given = {"text_field": text_field, "label_field": label_field}

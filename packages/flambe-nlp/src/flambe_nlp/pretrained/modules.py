@@ -1,0 +1,320 @@
+"""Pretrained transformers as modules: embeddings and encoder apart, or the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import nn
+
+from flambe_nlp.pretrained.architecture import embeddings_part, layers_of, layers_part, set_dropout, whole
+from flambe_nlp.pretrained.source import Source, config_of, settings_of
+from flambe_torch.nn import Module, pooling_of
+
+POOLER = "pooler"
+DEFAULT_POOLING = "mean"
+
+
+class _Pretrained(Module):
+    """What the parts of a pretrained model have in common: their config, and whether they learn."""
+
+    config: Any
+    alias: str | None
+    freeze: bool
+
+    def _begin(
+        self, alias: str | None, config: Mapping[str, Any] | None, dropout: float | None, freeze: bool
+    ) -> Source | None:
+        """Sets what the part knows; returns where its weights are, or None where there are none to read."""
+        source = None
+        if config is not None:
+            self.config = config_of(config)
+        elif alias is not None:
+            source = Source(alias)
+            self.config = deepcopy(source.config())
+        else:
+            raise ValueError(f"{type(self).__name__} needs the alias of a pretrained model, or its config")
+        self.alias, self.freeze = alias, freeze
+        if dropout is not None:
+            set_dropout(self.config, dropout)
+        return source
+
+    def _end(self) -> None:
+        self.requires_grad_(not self.freeze)
+        self.train()
+
+    def saved_arguments(self) -> Mapping[str, Any]:
+        """The config: a loaded copy takes its weights from the save and needs no pretrained model."""
+        return {"config": settings_of(self.config)}
+
+    def train(self, mode: bool = True) -> Any:
+        """Training mode, but for a frozen part, which stays in evaluation mode."""
+        return super().train(mode and not self.freeze)
+
+    @property
+    def hidden_size(self) -> int:
+        """H, the size of the vectors that the whole model gives."""
+        return int(self.config.hidden_size)
+
+    @property
+    def padding_idx(self) -> int | None:
+        """The number of the token that pads."""
+        pad: int | None = self.config.pad_token_id
+        return pad
+
+
+class PretrainedTransformerEmbeddings(_Pretrained):
+    """The embeddings of a pretrained transformer: tokens (B, T) → (B, T, E).
+
+    Words, positions and token types (all 0) are looked up, added and normalised as the model does; E is
+    `output_size`. What takes them is the `PretrainedTransformerEncoder` of the same alias. Each of the two
+    reads its own weights alone, and every object has weights of its own.
+
+    Args:
+        alias: A model's folder, `package:NAME/FOLDER`, or its name on the hub.
+        config: The model's settings, as in its `config.json`. With them no pretrained weights are read:
+            weights are new, or come from a save, which holds the settings for that purpose.
+        dropout: Share of entries zeroed in training; the model's own unless given.
+        freeze: Neither train the weights nor drop anything out.
+
+    Raises:
+        MissingDataError: The alias leads to no model.
+        ValueError: A type of model that is not taken apart; `PretrainedTransformerEmbedder` is for those.
+
+    Example:
+        >>> config = {"model_type": "bert", "vocab_size": 9, "hidden_size": 4, "num_attention_heads": 2}
+        >>> embeddings = PretrainedTransformerEmbeddings(config=config)
+        >>> embeddings(torch.tensor([[3, 1, 2, 0]])).shape
+        torch.Size([1, 4, 4])
+    """
+
+    def __init__(
+        self,
+        alias: str | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+        dropout: float | None = None,
+        freeze: bool = False,
+    ) -> None:
+        super().__init__()
+        source = self._begin(alias, config, dropout, freeze)
+        self.embeddings = embeddings_part(self.config, source)
+        self._end()
+
+    @classmethod
+    def from_alias(
+        cls,
+        alias: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        dropout: float | None = None,
+        freeze: bool = False,
+    ) -> PretrainedTransformerEmbeddings:
+        """The embeddings of the model that `alias` names; the same as the class itself with an alias."""
+        return cls(alias, config=config, dropout=dropout, freeze=freeze)
+
+    @property
+    def output_size(self) -> int:
+        """E; for some models (ALBERT, ELECTRA) it is smaller than H."""
+        was_training = self.embeddings.training
+        with torch.no_grad():
+            device = next(self.parameters()).device
+            vectors = self.embeddings.eval()(input_ids=torch.zeros(1, 1, dtype=torch.long, device=device))
+        self.embeddings.train(was_training)
+        return int(vectors.shape[-1])
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Vectors (B, T, E) for tokens (B, T)."""
+        vectors: torch.Tensor = self.embeddings(input_ids=tokens)  # (B, T, E)
+        return vectors
+
+
+class PretrainedTransformerEncoder(_Pretrained):
+    """The layers of a pretrained transformer: (B, T, E) → (B, T, H), or (B, H) with a pooling.
+
+    Args:
+        alias: A model's folder, `package:NAME/FOLDER`, or its name on the hub.
+        config: The model's settings, instead of its pretrained weights; see
+            `PretrainedTransformerEmbeddings`.
+        pooling: `mean`, `first` (the token that BERT's family calls CLS), `last`, `max`, `sum`, `pooler` (the
+            model's own, first token and a trained layer), a module (B, T, H), mask → (B, H), or none.
+            Where there is none, `TextClassifier` takes the mean.
+        dropout: Share of entries zeroed in training, everywhere; the model's own unless given.
+        freeze: Neither train the weights nor drop anything out.
+        n_frozen_layers: The first layers, so many, are not trained. Their embeddings are frozen by
+            `freeze` of their own.
+
+    Raises:
+        MissingDataError: The alias leads to no model.
+        ValueError: A type of model that is not taken apart; `PretrainedTransformerEmbedder` is for those.
+
+    Example:
+        >>> config = {"model_type": "bert", "vocab_size": 9, "hidden_size": 4, "num_attention_heads": 2}
+        >>> encoder = PretrainedTransformerEncoder(config=config, pooling="mean")
+        >>> encoder(torch.zeros(2, 3, 4), torch.tensor([[True] * 3, [True, False, False]])).shape
+        torch.Size([2, 4])
+    """
+
+    default_pooling = DEFAULT_POOLING
+
+    def __init__(
+        self,
+        alias: str | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+        pooling: str | nn.Module | None = None,
+        dropout: float | None = None,
+        freeze: bool = False,
+        n_frozen_layers: int = 0,
+    ) -> None:
+        super().__init__()
+        source = self._begin(alias, config, dropout, freeze)
+        self._own_pooler = pooling == POOLER
+        self.model = layers_part(self.config, source, pooler=self._own_pooler)
+        self.pooling = None if self._own_pooler else pooling_of(pooling)
+        self._end()
+        _freeze_first(self.model, self.config, n_frozen_layers)
+
+    @classmethod
+    def from_alias(
+        cls,
+        alias: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        pooling: str | nn.Module | None = None,
+        dropout: float | None = None,
+        freeze: bool = False,
+        n_frozen_layers: int = 0,
+    ) -> PretrainedTransformerEncoder:
+        """The encoder of the model that `alias` names; the same as the class itself with an alias."""
+        return cls(
+            alias,
+            config=config,
+            pooling=pooling,
+            dropout=dropout,
+            freeze=freeze,
+            n_frozen_layers=n_frozen_layers,
+        )
+
+    @property
+    def output_size(self) -> int:
+        """H: what a decoder after this takes as `input_size`."""
+        return self.hidden_size
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Encoded rows (B, H) with a pooling, else (B, T, H), for x (B, T, E)."""
+        output = self.model(inputs_embeds=x, attention_mask=_attended(mask))
+        return _pooled(output, mask, self.pooling, own_pooler=self._own_pooler)
+
+
+class PretrainedTransformerEmbedder(_Pretrained):
+    """A whole pretrained transformer, of any type: tokens (B, T) → (B, T, H), or (B, H) with a pooling.
+
+    As the `embedding` of a `TextClassifier` it needs no encoder after it.
+
+    Args:
+        alias: A model's folder, `package:NAME/FOLDER`, or its name on the hub.
+        config: The model's settings, instead of its pretrained weights; see
+            `PretrainedTransformerEmbeddings`.
+        pooling: As for `PretrainedTransformerEncoder`.
+        dropout: Share of entries zeroed in training, everywhere; the model's own unless given.
+        freeze: Neither train the weights nor drop anything out.
+        n_frozen_layers: The first layers, so many, are not trained.
+
+    Raises:
+        MissingDataError: The alias leads to no model.
+
+    Example:
+        >>> config = {"model_type": "bert", "vocab_size": 9, "hidden_size": 4, "num_attention_heads": 2}
+        >>> PretrainedTransformerEmbedder(config=config)(torch.tensor([[3, 1, 2, 0]])).shape
+        torch.Size([1, 4, 4])
+    """
+
+    default_pooling = DEFAULT_POOLING
+
+    def __init__(
+        self,
+        alias: str | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+        pooling: str | nn.Module | None = None,
+        dropout: float | None = None,
+        freeze: bool = False,
+        n_frozen_layers: int = 0,
+    ) -> None:
+        super().__init__()
+        source = self._begin(alias, config, dropout, freeze)
+        self._own_pooler = pooling == POOLER
+        self.model = whole(self.config, source, pooler=self._own_pooler)
+        self.pooling = None if self._own_pooler else pooling_of(pooling)
+        self._end()
+        _freeze_first(self.model, self.config, n_frozen_layers)
+
+    @classmethod
+    def from_alias(
+        cls,
+        alias: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        pooling: str | nn.Module | None = None,
+        dropout: float | None = None,
+        freeze: bool = False,
+        n_frozen_layers: int = 0,
+    ) -> PretrainedTransformerEmbedder:
+        """The model that `alias` names; the same as the class itself with an alias."""
+        return cls(
+            alias,
+            config=config,
+            pooling=pooling,
+            dropout=dropout,
+            freeze=freeze,
+            n_frozen_layers=n_frozen_layers,
+        )
+
+    @property
+    def output_size(self) -> int:
+        """H: what comes after this takes as `input_size`."""
+        return self.hidden_size
+
+    def forward(self, tokens: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Vectors (B, H) with a pooling, else (B, T, H); what is no padding is attended to unless told."""
+        if mask is None and self.padding_idx is not None:
+            mask = tokens != self.padding_idx  # (B, T)
+        output = self.model(input_ids=tokens, attention_mask=_attended(mask))
+        return _pooled(output, mask, self.pooling, own_pooler=self._own_pooler)
+
+
+def _attended(mask: torch.Tensor | None) -> torch.Tensor | None:
+    """What may be attended to (B, T) int64; of a row without tokens the first place, as softmax needs one."""
+    if mask is None:
+        return None
+    attended = mask.long()
+    attended[:, 0] |= ~mask.any(dim=1)
+    return attended
+
+
+def _pooled(
+    output: Any, mask: torch.Tensor | None, pooling: nn.Module | None, *, own_pooler: bool
+) -> torch.Tensor:
+    vectors: torch.Tensor = output.last_hidden_state  # (B, T, H)
+    if own_pooler:
+        vectors = output.pooler_output  # (B, H)
+    elif pooling is not None:
+        vectors = pooling(vectors, mask)  # (B, H)
+    elif mask is not None:
+        vectors = vectors * mask[:, :, None]
+    return vectors
+
+
+def _freeze_first(model: nn.Module, config: Any, count: int) -> None:
+    if count:
+        layers = layers_of(model, config)
+        if count > len(layers):
+            raise ValueError(f"n_frozen_layers is {count}, but the model has {len(layers)} layers")
+        layers[:count].requires_grad_(False)
+
+
+BERTEmbeddings = PretrainedTransformerEmbeddings
+BERTEncoder = PretrainedTransformerEncoder

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flambe_nlp.classification import QuestionsDataset, TCProcessor
+from flambe_nlp.errors import DataError
+from flambe_nlp.pretrained import BERTTextField, PretrainedTransformerField
+
+TEXTS = ["Who was Ada Lovelace?", "What is?", "", "who is ada lovelace? what was the zebra?"]
+
+
+@pytest.fixture
+def tokenizer(bert: str) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(bert, local_files_only=True)
+
+
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize("max_len", [None, 4])
+def test_numbers_are_those_of_the_models_own_tokenizer(
+    bert: str, tokenizer: Any, special: bool, max_len: int | None
+) -> None:
+    field = BERTTextField.from_alias(bert, max_len=max_len, add_special_tokens=special)
+    limit = max_len or tokenizer.model_max_length
+    expected = tokenizer(TEXTS, add_special_tokens=special, truncation=True, max_length=limit)["input_ids"]
+    column = field.process(TEXTS)
+    assert [column[row].tolist() for row in range(len(TEXTS))] == expected
+    assert field.tokenize(TEXTS[0]) == tokenizer.convert_ids_to_tokens(expected[0])
+
+
+def test_texts_are_cut_to_what_the_model_takes(bert: str) -> None:
+    column = BERTTextField(bert).process(["who " * 50])
+    assert len(column[0]) == 16
+    assert column[0][-1] == 3
+
+
+def test_numbers_of_tokens_and_of_the_padding(bert: str, tokenizer: Any) -> None:
+    field = BERTTextField(bert)
+    assert (field.vocab_size, field.pad_index, field.padding_idx) == (len(tokenizer), 0, 0)
+    assert field.vocab.tokens[:3] == ("[PAD]", "[UNK]", "[CLS]")
+    assert field.vocab.index("##lace") == tokenizer.convert_tokens_to_ids("##lace")
+
+
+def test_rows_are_padded_with_the_models_padding(bert: str, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(bert, local_files_only=True, pad_token="the")
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text((Path(bert) / "config.json").read_text())
+    batch = PretrainedTransformerField(str(tmp_path)).process(["who was ada", "who"]).batch([0, 1])
+    assert batch.tolist() == [[2, 4, 6, 8, 3], [2, 4, 3, 12, 12]]
+
+
+def test_a_tokenizer_without_padding_is_explained(bert: str, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    plain = Tokenizer.from_file(str(Path(bert) / "tokenizer.json"))
+    PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="[UNK]").save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(DataError, match=r"the tokenizer of .* has no token that pads"):
+        _ = PretrainedTransformerField(str(tmp_path)).pad_index
+
+
+def test_it_is_the_text_field_of_a_processor(bert: str) -> None:
+    processor = TCProcessor(QuestionsDataset(), text_field=BERTTextField(bert))
+    assert (processor.vocab_size, processor.n_labels, processor.embeddings) == (14, 6, None)
+    tokens, _ = processor.train.batch([0, 1])
+    assert tokens[:, 0].tolist() == [2, 2]
+    assert processor.process(["who was ada?"]).tolist() == [[2, 4, 6, 8, 9, 3]]
+
+
+def test_word_vectors_for_a_pretrained_field_are_refused(bert: str) -> None:
+    with pytest.raises(ValueError, match="have their vectors in the model; give no embeddings"):
+        TCProcessor(QuestionsDataset(), text_field=BERTTextField(bert), embeddings="vectors.txt")
+
+
+def test_a_copy_gives_the_same(bert: str) -> None:
+    field = BERTTextField(bert)
+    expected = field.process(TEXTS).values.tolist()
+    assert pickle.loads(pickle.dumps(field)).process(TEXTS).values.tolist() == expected
+
+
+def test_a_length_of_nothing_is_refused(bert: str) -> None:
+    with pytest.raises(ValueError, match="max_len must be at least 1, not 0"):
+        BERTTextField(bert, max_len=0)
