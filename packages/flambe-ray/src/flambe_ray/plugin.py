@@ -13,6 +13,11 @@ def flambe_register_components(register: ComponentRegister) -> None:
 
 
 @hookimpl
+def flambe_register_checks(register: Register) -> None:
+    register("pairings", "flambe_ray.pairings:warn_of", help="schedulers and searches that gain nothing")
+
+
+@hookimpl
 def flambe_register_executors(register: Register) -> None:
     register("ray", "flambe_ray.executor:RayExecutor", help="a Ray cluster, or Ray on this machine")
 

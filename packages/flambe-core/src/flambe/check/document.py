@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from flambe.check.advice import stages_under_check
 from flambe.check.experiment import KEYS, Complaint, Key, Stages, judge, stage_name_fault
 from flambe.check.knowledge import Knowledge
 from flambe.check.links import Scope
@@ -90,6 +91,8 @@ class _DocumentCheck:
                 self._say(f"an experiment needs the key {key.name!r}", keys)
         self._pipeline()
         self._tops(keys, table)
+        if all(problem.severity != "error" for problem in self._problems):
+            self._advise(keys)
 
     def _read_names(self, keys: nodes.Mapping) -> None:
         resources, pipeline = keys.get("resources"), keys.get("pipeline")
@@ -122,6 +125,15 @@ class _DocumentCheck:
             if key.name != "pipeline":
                 self._tree(entry.value, (key.name,), _KEY_RULES.get(key.name, Rules(options=False)))
 
+    def _advise(self, keys: nodes.Mapping) -> None:
+        """What plugins warn of in a config that is right."""
+        for stage, found in stages_under_check(keys, self._stages, self._knowledge):
+            for check in self._knowledge.tags.registry.checks():
+                for advice in check(stage, found):
+                    node = _entry(keys, advice.key, stage)
+                    path = format_path((advice.key, stage))
+                    self._problems.append(Problem(advice.message, node.position, path, "warning"))
+
     def _complain(self, name: str, complaints: Iterable[Complaint]) -> None:
         for complaint in complaints:
             self._say(complaint.message, complaint.node, (name, *complaint.steps))
@@ -151,3 +163,10 @@ class _DocumentCheck:
         if problem.source is not None or problem.position is None:
             return problem
         return replace(problem, source=self._document.line_at(problem.position))
+
+
+def _entry(keys: nodes.Mapping, key: str, stage: str) -> Node:
+    """What the experiment's key has for a stage."""
+    named = keys.get(key)
+    found = named.get(stage) if isinstance(named, nodes.Mapping) else None
+    return found or keys

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from flambe.check import check
+from flambe.check.render import text
 from flambe.errors import ConfigError, RunError
 from flambe.experiment.fingerprint import versions_of
 from flambe.experiment.journal import TrialRecord
@@ -18,6 +20,8 @@ from flambe.registry.extensions import ensure
 from flambe.registry.registry import Registry
 from flambe.trials.protocol import TrialKey
 from flambe.variants.space import StageSpace
+
+_log = logging.getLogger("flambe")
 
 
 def prepare(
@@ -38,6 +42,8 @@ def prepare(
     problems = check(document, registry, secrets=secrets)
     if any(problem.severity == "error" for problem in problems):
         raise ConfigError(problems)
+    for problem in problems:
+        _log.warning("%s", text([problem]))
     return registry
 
 

@@ -55,6 +55,11 @@ def flambe_register_options(register: Register) -> None:
 
 
 @hookspec
+def flambe_register_checks(register: Register) -> None:
+    """Add checks (`flambe.check.advice.StageCheck` functions): what the check of a config warns of."""
+
+
+@hookspec
 def flambe_register_codecs(register: Register) -> None:
     """Add state codecs (`flambe.saving.protocol.StateCodec` classes): how foreign objects are saved."""
 

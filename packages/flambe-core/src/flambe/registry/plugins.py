@@ -20,7 +20,7 @@ from flambe.registry.sources import is_installed
 from flambe.registry.targets import Provider
 
 CORE = "flambe.plugin"
-KINDS = ("executors", "options", "codecs", "frameworks", "sinks", "commands", "storage")
+KINDS = ("executors", "options", "checks", "codecs", "frameworks", "sinks", "commands", "storage")
 
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "PyYAML", "PIL": "pillow", "ray": "ray[tune]"}
 _TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z")

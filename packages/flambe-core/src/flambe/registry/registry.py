@@ -16,6 +16,7 @@ from flambe.registry.suggestions import did_you_mean, nearest
 from flambe.registry.targets import Target
 
 if TYPE_CHECKING:
+    from flambe.check.advice import StageCheck
     from flambe.language.header import Header
     from flambe.language.nodes import Node
     from flambe.logs import MetricSink
@@ -117,6 +118,10 @@ class Registry:
     def executors(self) -> dict[str, Registration]:
         """The executors by name, none of them imported."""
         return {made.name: made for made in self._catalogue.all_of_kind("executors")}
+
+    def checks(self) -> list[StageCheck]:
+        """What plugins warn of when a config is checked."""
+        return [registration.load() for registration in self._usable("checks")]
 
     def codecs(self) -> list[StateCodec]:
         """The state codecs of what is imported; the same instances each time."""
