@@ -67,8 +67,12 @@ class Machines:
         return f"the trial asks for {wanted}, and no machine of the cluster has that much"
 
     def take(self, shares: Mapping[str, float], near: Callable[[Node], Any] = lambda node: 0) -> Place | None:
-        """Hand out `shares` of the machine with the largest `near` that has them free, or None."""
-        for node in sorted(self._accounts, key=near, reverse=True):
+        """Hand out `shares` of the machine with the largest `near` that has them free, or None.
+
+        Of several, the one that has most to spare.
+        """
+        order = sorted(self._accounts, key=lambda node: (near(node), -self._accounts[node].lack(shares)))
+        for node in reversed(order):
             share = self._accounts[node].take(shares)
             if share is not None:
                 return Place(node, share)

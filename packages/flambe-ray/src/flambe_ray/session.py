@@ -130,15 +130,27 @@ def _join(ray: Any, address: str) -> None:
 
 @contextmanager
 def _silent_library() -> Iterator[None]:
-    """Ray's C++ part, as it is set up inside, writes nothing to this process's standard error."""
+    """Ray's C++ part, as it is set up inside, writes nothing to this process's standard error.
+
+    It would write there of every value that went with a machine. That it has been told not to it writes
+    there too, so what is written inside is lost.
+    """
     name = "RAY_BACKEND_LOG_LEVEL"
-    before = os.environ.get(name)
-    os.environ.setdefault(name, "fatal")
+    if name in os.environ or sys.platform == "win32":
+        yield
+        return
+    sys.stderr.flush()
+    before = os.dup(2)
+    os.environ[name] = "fatal"
     try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 2)
         yield
     finally:
-        if before is None:
-            del os.environ[name]
+        sys.stderr.flush()
+        os.dup2(before, 2)
+        os.close(before)
+        del os.environ[name]
 
 
 def _alive(ray: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -13,19 +14,30 @@ _FLUSH_AFTER_S = 0.5
 
 
 class Lines:
-    """Collects lines and hands them on at once, or after a moment when they come in floods."""
+    """Collects lines and hands them on at once, or after a moment when they come in floods.
+
+    Those of other threads wait for the next of the trial's own: handing on may write to a remote storage,
+    and a thread of its client that logs something cannot wait for itself.
+    """
 
     def __init__(self, flush: Callable[[], None]) -> None:
         self._flush = flush
         self._lines: list[str] = []
         self._flushed_at = 0.0
+        self._thread = threading.get_ident()
+        self._flushing = False
 
     def add(self, line: str) -> None:
         self._lines.append(line)
         now = time.monotonic()
+        if self._flushing or threading.get_ident() != self._thread:
+            return
         if now - self._flushed_at > _FLUSH_AFTER_S:
-            self._flushed_at = now
-            self._flush()
+            self._flushed_at, self._flushing = now, True
+            try:
+                self._flush()
+            finally:
+                self._flushing = False
 
     def take(self) -> list[str]:
         taken, self._lines = self._lines, []

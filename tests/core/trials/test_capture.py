@@ -1,0 +1,35 @@
+"""What a trial says, from whichever thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from flambe.trials.capture import Lines, captured
+
+
+def test_what_another_thread_says_is_handed_on_by_the_trials_own() -> None:
+    handed: list[tuple[int, list[str]]] = []
+    lines = Lines(lambda: handed.append((threading.get_ident(), lines.take())))
+    with captured(lines):
+        other = threading.Thread(target=print, args=("from a thread",))
+        other.start()
+        other.join()
+        assert handed == []
+        print("from the trial")
+    assert handed == [(threading.get_ident(), ["from a thread", "from the trial"])]
+
+
+def test_what_handing_on_itself_says_is_not_handed_on_at_once() -> None:
+    calls: list[list[str]] = []
+
+    def hand_on() -> None:
+        calls.append(lines.take())
+        logging.getLogger("storage").warning("slow down")
+
+    lines = Lines(hand_on)
+    with captured(lines):
+        print("hello")
+    assert calls == [["hello"]]
+    (line,) = lines.take()
+    assert line.endswith("WARNING storage: slow down")
