@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import HyperBandScheduler
+from ray.tune.schedulers import HyperBandForBOHB, HyperBandScheduler
 from ray.tune.schedulers.hyperband import _Bracket
 
 
@@ -65,8 +65,66 @@ class SizedHyperBand(HyperBandScheduler):  # type: ignore[misc]  # Ray comes wit
             yield from (bracket for bracket in band if bracket is not None)
 
 
-class _SizedBracket(_Bracket):  # type: ignore[misc]  # as above
-    """A bracket that waits for all its trials, and whose last rung is the end."""
+class BOHBHyperBand(HyperBandForBOHB):  # type: ignore[misc]  # as above
+    """Ray's HyperBand for BOHB, for searches that an executor of ours asks.
+
+    Ray's own tells the search algorithm which trials wait, so that it suggests more meanwhile; here the
+    engine sees to that. What a trial has reached the algorithm is told after each of its steps. The last
+    rung is `max_t` exactly.
+    """
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        decision: str = super().on_trial_result(_Unheard(tune_controller), trial, result)
+        return decision
+
+    def _create_bracket(self, s: int) -> _WholeBracket:
+        return _WholeBracket(
+            time_attr=self._time_attr,
+            max_trials=self._get_n0(s),
+            init_t_attr=self._get_r0(s),
+            max_t_attr=self._max_t_attr,
+            eta=self._eta,
+            s=s,
+            stop_last_trials=self._stop_last_trials,
+        )
+
+    def _unpause_trial(self, tune_controller: Any, trial: Trial) -> None:
+        """Nothing, as above."""
+
+    def _process_bracket(self, tune_controller: Any, bracket: _Bracket) -> str:
+        try:
+            action: str = super()._process_bracket(tune_controller, bracket)
+            return action
+        finally:
+            bracket.is_being_processed = False  # or a trial that ends later would never be noticed
+
+
+class _Unheard:
+    """A controller whose search algorithm takes no notice of trials that wait."""
+
+    def __init__(self, controller: Any) -> None:
+        self._controller = controller
+        self.search_alg = self.searcher = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._controller, name)
+
+    def on_pause(self, trial_id: str) -> None:
+        """Nothing."""
+
+
+class _WholeBracket(_Bracket):  # type: ignore[misc]  # as above
+    """A bracket whose last rung is the end."""
+
+    def successive_halving(self, metric: str, metric_op: float) -> tuple[list[Trial], list[Trial]]:
+        good, bad = super().successive_halving(metric, metric_op)
+        if self._halves == 0:
+            self._r = self._cumul_r = self._max_t_attr
+        return good, bad
+
+
+class _SizedBracket(_WholeBracket):
+    """A bracket that waits for all its trials."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -78,7 +136,4 @@ class _SizedBracket(_Bracket):  # type: ignore[misc]  # as above
 
     def successive_halving(self, metric: str, metric_op: float) -> tuple[list[Trial], list[Trial]]:
         self._n = min(self._n, len(self._live_trials))
-        good, bad = super().successive_halving(metric, metric_op)
-        if self._halves == 0:
-            self._r = self._cumul_r = self._max_t_attr
-        return good, bad
+        return super().successive_halving(metric, metric_op)

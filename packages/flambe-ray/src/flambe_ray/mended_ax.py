@@ -12,6 +12,9 @@ class MendedAxSearch(AxSearch):  # type: ignore[misc]  # Ray comes without types
     `metric` any more), after everything else is done.
     """
 
+    _metric: str | None
+    _mode: str | None
+
     def _setup_experiment(self) -> None:
         metric, mode = self._metric, self._mode
         try:

@@ -17,6 +17,7 @@ from flambe.trials.protocol import Setting
 from flambe_ray.scheduling import METRIC, SCORE, TIME
 
 _BETTER = {
+    "HyperBandForBOHB": "flambe_ray.hyperband:BOHBHyperBand",
     "HyperBandScheduler": "flambe_ray.hyperband:SizedHyperBand",
     "AxSearch": "flambe_ray.mended_ax:MendedAxSearch",
     "ZOOptSearch": "flambe_ray.mended_zoopt:MendedZOOptSearch",
