@@ -20,7 +20,7 @@ from flambe_ray.session import Session
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUESTIONS = {"HUM:ind": "Who was", "LOC:city": "Where is", "NUM:count": "How many are", "DESC:def": "What is"}
-WORDS = "[PAD] [UNK] [CLS] [SEP] who was where is how many are what number ? 1 2 3 4 5 6 7 8 9".split()
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "who", "was", "where", "is", "how", "many", "are", "what"]
 TRAIN = 60
 
 
@@ -30,9 +30,10 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     folder = tmp_path_factory.mktemp("bert")
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    sizes = {"vocab_size": len(WORDS), "max_position_embeddings": 16, "hidden_size": 8}
+    config = BertConfig(num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, **sizes)
     with torch.random.fork_rng(devices=[]):
-        BertModel(BertConfig(vocab_size=len(WORDS), **sizes)).save_pretrained(folder)
+        BertModel(config).save_pretrained(folder)
     vocab = {word: number for number, word in enumerate(WORDS)}
     BertTokenizerFast(vocab=vocab, model_max_length=16).save_pretrained(folder)
     return str(folder)
