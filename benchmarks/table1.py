@@ -129,7 +129,7 @@ class Table:
             )
         print(
             "\nsteps: seconds spent in training steps, of all nine settings for the distilled.\n"
-            "sentences/s: forward passes over the test part on one CPU thread, 64 texts of like length a batch.\n"
+            "sentences/s: forward passes over the test part on one CPU thread, 64 texts a batch.\n"
             "asked: rows that the teacher computed for the nine settings together."
         )
 
