@@ -185,8 +185,9 @@ schedulers: {train: !tune.HyperBandScheduler {max_t: 4}}
             "schedulers.train: give max_t, the most steps of a trial; stage train has no max_steps",
         ),
         (
-            "!tune.PopulationBasedTraining",
-            "schedulers.train: PopulationBasedTraining changes running trials, which does not work yet",
+            "!tune.PopulationBasedTraining {hyperparam_mutations: {steps: [1, 2]}}",
+            "schedulers.train: give perturbation_interval, the steps after which a trial may take over "
+            "from a better one; stage train has no max_steps",
         ),
     ],
 )

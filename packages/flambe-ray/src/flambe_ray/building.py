@@ -7,11 +7,9 @@ from typing import Any
 from flambe.errors import RunError
 from flambe.registry.registry import Registry
 from flambe.trials.protocol import Setting, StageBrief
+from flambe_ray.populations import POPULATIONS, population_of
 from flambe_ray.scheduling import StageScheduler
 from flambe_ray.tune_objects import Planned
-
-_LATER = ("PB2", "PopulationBasedTraining", "PopulationBasedTrainingReplay", "ResourceChangingScheduler")
-"""Schedulers that change a trial while it runs, which trials do not let them yet."""
 
 
 def schedulers_of(setting: Setting, registry: Registry) -> dict[str, StageScheduler]:
@@ -20,17 +18,22 @@ def schedulers_of(setting: Setting, registry: Registry) -> dict[str, StageSchedu
     Raises:
         RunError: a scheduler cannot be used on its stage.
     """
-    made = {}
-    for stage, brief in setting.stages.items():
-        if brief.scheduler is not None:
-            made[stage] = StageScheduler(_scheduler(stage, brief, setting, registry))
-    return made
+    return {
+        stage: _scheduler(stage, brief, setting, registry)
+        for stage, brief in setting.stages.items()
+        if brief.scheduler is not None
+    }
 
 
-def _scheduler(stage: str, brief: StageBrief, setting: Setting, registry: Registry) -> Any:
+def _scheduler(stage: str, brief: StageBrief, setting: Setting, registry: Registry) -> StageScheduler:
     plan = Planned(registry, setting, path=("schedulers", stage), node=brief.scheduler)
-    if plan.name in _LATER:
-        raise RunError(f"schedulers.{stage}: {plan.name} changes running trials, which does not work yet")
+    if plan.name == "ResourceChangingScheduler":
+        raise RunError(
+            f"schedulers.{stage}: {plan.name} gives running trials other devices; "
+            "here 'devices' settles them before a trial begins"
+        )
+    if plan.name in POPULATIONS:
+        return population_of(stage, brief, setting, registry, plan)
     more: dict[str, Any] = {}
     if brief.max_steps is not None:
         more["max_t"] = brief.max_steps
@@ -40,4 +43,4 @@ def _scheduler(stage: str, brief: StageBrief, setting: Setting, registry: Regist
         raise RunError(
             f"schedulers.{stage}: give max_t, the most steps of a trial; stage {stage} has no max_steps"
         )
-    return plan.build(plan.from_the_stage(more))
+    return StageScheduler(plan.build(plan.from_the_stage(more)))

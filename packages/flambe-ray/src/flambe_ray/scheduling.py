@@ -39,7 +39,7 @@ class StageScheduler:
         self._scheduler = scheduler
         self._trials: dict[TrialKey, Trial] = {}
         self._keys: dict[str, TrialKey] = {}
-        self._controller = Controller(self)
+        self._controller: Controller = Controller(self)
         self._measured_from: int | None = None
         self._gone: set[TrialKey] = set()
         self.pruned: list[TrialKey] = []
@@ -50,7 +50,7 @@ class StageScheduler:
         """A trial has been queued, one of `siblings` in all."""
         if not self._trials and hasattr(self._scheduler, "expect"):
             self._scheduler.expect(siblings)
-        trial = Trial("flambe", trial_id=f"{len(self._keys):05d}", stub=True)
+        trial = self._new_trial(key)
         self._trials[key], self._keys[trial.trial_id] = trial, key
         self._scheduler.on_trial_add(self._controller, trial)
 
@@ -189,6 +189,10 @@ class StageScheduler:
     def trials(self) -> list[Trial]:
         """The stage's trials that have not ended."""
         return list(self._trials.values())
+
+    def _new_trial(self, key: TrialKey) -> Trial:
+        """A trial as Tune knows it, with a name of its own."""
+        return Trial("flambe", trial_id=f"{len(self._keys):05d}", stub=True)
 
     def prune(self, trial: Trial) -> None:
         """The scheduler stops a trial that is not the one it was asked about."""

@@ -40,7 +40,7 @@ SEARCH = {
 """Search algorithms by name, with the module that holds each."""
 
 PACKAGES = {
-    "PB2": ("GPy", "GPy"),
+    "PB2": ("sklearn", "scikit-learn"),
     "AxSearch": ("ax", "ax-platform"),
     "BayesOptSearch": ("bayes_opt", "bayesian-optimization==1.4.3"),
     "HEBOSearch": ("hebo", "HEBO"),

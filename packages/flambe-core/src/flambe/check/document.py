@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "Experiment"
 _FROM_THE_STAGE = frozenset({"metric", "mode", "max_t", "space"})
+_TO_CHOOSE_FROM = frozenset({"hyperparam_mutations", "hyperparam_bounds"})
+"""Arguments of schedulers that change running trials: values by their path in the stage."""
+
 _KEY_RULES = {
     "resources": Rules(options=False, cluster_paths=True),
     "search": Rules(options=False, supplied=_FROM_THE_STAGE, ignored=frozenset({"num_samples"})),
-    "schedulers": Rules(options=False, supplied=_FROM_THE_STAGE),
+    "schedulers": Rules(options=False, supplied=_FROM_THE_STAGE, open_to=_TO_CHOOSE_FROM),
 }
 
 

@@ -28,9 +28,14 @@ class Outside:
 
 @dataclass(frozen=True)
 class Rules:
-    """What is allowed where the tree stands."""
+    """What is allowed where the tree stands.
+
+    Attributes:
+        open_to: Arguments whose values may hold options for what takes the argument to choose from.
+    """
 
     options: bool = True
+    open_to: frozenset[str] = frozenset()
     cluster_paths: bool = False
     supplied: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
@@ -142,7 +147,7 @@ class ObjectCheck:
                 self._call(Call(str(node.path), signature, node.position, node.args, node.kwargs), path)
 
     def _option(self, node: nodes.Option, path: Path) -> None:
-        if not self.rules.options:
+        if not self.rules.options and not self.rules.open_to & set(path[:-1]):
             self._say("options (such as !g or !uniform) can only be used in the pipeline", node, path)
         if isinstance(node, nodes.Grid):
             for index in _repeated(node.options):
