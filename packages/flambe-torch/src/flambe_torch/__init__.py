@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flambe_torch.data import Rows
+    from flambe_torch.episodes import EpisodicSampler, QuerySampler
     from flambe_torch.evaluator import Evaluator
     from flambe_torch.metrics import Metric
     from flambe_torch.nn import Model, Module
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
 _HOME_OF = {
     "BaseSampler": "samplers",
+    "EpisodicSampler": "episodes",
     "Evaluator": "evaluator",
     "Metric": "metrics",
     "Model": "nn",
     "Module": "nn",
+    "QuerySampler": "episodes",
     "Rows": "data",
     "Sampler": "samplers",
     "TensorBoard": "tensorboard",
@@ -31,10 +34,12 @@ _HOME_OF = {
 
 __all__ = [
     "BaseSampler",
+    "EpisodicSampler",
     "Evaluator",
     "Metric",
     "Model",
     "Module",
+    "QuerySampler",
     "Rows",
     "Sampler",
     "TensorBoard",

@@ -8,6 +8,8 @@ TAGS = {
     "Trainer": "flambe_torch.trainer:Trainer",
     "Evaluator": "flambe_torch.evaluator:Evaluator",
     "BaseSampler": "flambe_torch.samplers:BaseSampler",
+    "EpisodicSampler": "flambe_torch.episodes:EpisodicSampler",
+    "QuerySampler": "flambe_torch.episodes:QuerySampler",
     "Rows": "flambe_torch.data:Rows",
     **{
         name: f"flambe_torch.nn:{name}"
@@ -31,6 +33,9 @@ TAGS = {
             "SumPooling",
             "SelfAttentivePooling",
             "GeneralizedPooling",
+            "EuclideanDistance",
+            "CosineDistance",
+            "HyperbolicDistance",
         )
     },
     **{name: f"flambe_torch.schedulers:{name}" for name in ("NoamLR", "WarmupLR")},

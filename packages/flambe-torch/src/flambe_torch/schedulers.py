@@ -40,8 +40,8 @@ class NoamLR(FactorLR):
     Example:
         >>> import torch
         >>> optimizer = torch.optim.Adam([torch.zeros(1)], lr=1.0)
-        >>> NoamLR(optimizer, d_model=4, warmup=2).get_last_lr()
-        [0.17677669529663687]
+        >>> round(NoamLR(optimizer, d_model=4, warmup=2).get_last_lr()[0], 4)
+        0.1768
     """
 
     def __init__(self, optimizer: Optimizer, d_model: int, warmup: int = 4000) -> None:
@@ -60,8 +60,8 @@ class WarmupLR(FactorLR):
     """Rises linearly to the optimizer's learning rate in `warmup` updates, then decays until `total`.
 
     Update number n (from 0) has the factor (n + 1) / warmup before the end of the warm-up, and behind it,
-    with p = (n - warmup) / (total - warmup): 1 - p (`linear`), (1 + cos(π p)) / 2 (`cosine`), 1 (`constant`) or
-    (warmup / n)^(1/2) (`inverse_sqrt`), but at least `min_factor`; that is also what comes behind `total`.
+    with p = (n - warmup) / (total - warmup): 1 - p (`linear`), (1 + cos(π p)) / 2 (`cosine`), 1 (`constant`)
+    or (warmup / n)^(1/2) (`inverse_sqrt`), but at least `min_factor`; that is also what comes behind `total`.
 
     Args:
         warmup: Updates of the warm-up; between 0 and 1, a share of `total`.

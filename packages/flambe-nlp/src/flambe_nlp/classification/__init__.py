@@ -3,6 +3,7 @@
 from flambe_nlp.classification.model import TextClassifier
 from flambe_nlp.classification.predictor import Prediction, TextPredictor
 from flambe_nlp.classification.processor import TCProcessor
+from flambe_nlp.classification.prototypical import PrototypicalTextClassifier
 from flambe_nlp.datasets import NewsGroupsDataset, QuestionsDataset, SSTDataset, TabularDataset, TrecDataset
 
 TRECDataset = TrecDataset
@@ -11,6 +12,7 @@ TRECDataSet = TrecDataset
 __all__ = [
     "NewsGroupsDataset",
     "Prediction",
+    "PrototypicalTextClassifier",
     "QuestionsDataset",
     "SSTDataset",
     "TCProcessor",

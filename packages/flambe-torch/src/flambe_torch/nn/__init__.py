@@ -17,6 +17,7 @@ from flambe_torch.nn.activations import activation_of
 from flambe_torch.nn.attention import GeneralizedPooling, SelfAttentivePooling
 from flambe_torch.nn.cnn import CNNEncoder
 from flambe_torch.nn.compound import Embedder, LogisticRegression, Sequential
+from flambe_torch.nn.distances import CosineDistance, EuclideanDistance, HyperbolicDistance, distance_of
 from flambe_torch.nn.embedding import EmbeddingEncoder
 from flambe_torch.nn.mixture import MixtureOfSoftmaxes
 from flambe_torch.nn.mlp import MLPEncoder, SoftmaxDecoder
@@ -37,10 +38,13 @@ from flambe_torch.nn.transformer import Transformer, TransformerDecoder, Transfo
 
 __all__ = [
     "CNNEncoder",
+    "CosineDistance",
     "Embedder",
     "EmbeddingEncoder",
+    "EuclideanDistance",
     "FirstPooling",
     "GeneralizedPooling",
+    "HyperbolicDistance",
     "LastPooling",
     "LearnedPositions",
     "LogisticRegression",
@@ -61,6 +65,7 @@ __all__ = [
     "TransformerDecoder",
     "TransformerEncoder",
     "activation_of",
+    "distance_of",
     "pooled_size",
     "pooling_of",
 ]

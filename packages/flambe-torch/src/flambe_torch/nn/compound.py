@@ -62,7 +62,8 @@ class Embedder(Module):
         pooling: `last`, `first`, `mean`, `max`, `sum`, or a module (B, T, H), mask → (B, H), where the
             encoder has none.
         dropout: Share of the embedding's entries that are zeroed in training.
-        pad_index: The token that stands for none.
+        pad_index: The token that stands for none; the `padding_idx` of the embedding unless given, and 0 if
+            it has none.
 
     Example:
         >>> from flambe_torch.nn.embedding import EmbeddingEncoder
@@ -77,14 +78,14 @@ class Embedder(Module):
         pooling: str | nn.Module | None = None,
         *,
         dropout: float = 0.0,
-        pad_index: int = 0,
+        pad_index: int | None = None,
     ) -> None:
         super().__init__()
         self.embedding = embedding
         self.encoder = encoder
         self.pooling = pooling_of(pooling)
         self.dropout = nn.Dropout(dropout)
-        self.pad_index = pad_index
+        self.pad_index = _padding_of(embedding) if pad_index is None else pad_index
 
     @property
     def output_size(self) -> int:
@@ -132,3 +133,12 @@ def _all_named(modules: tuple[nn.Module, ...], named: dict[str, nn.Module]) -> d
 
 def _takes_mask(module: nn.Module) -> bool:
     return "mask" in inspect.signature(module.forward).parameters
+
+
+def _padding_of(embedding: nn.Module) -> int:
+    """The number that pads, as an embedding or the `torch.nn.Embedding` inside it knows it."""
+    for holder in (embedding, getattr(embedding, "embedding", None)):
+        found = getattr(holder, "padding_idx", None)
+        if isinstance(found, int):
+            return found
+    return 0
