@@ -143,3 +143,41 @@ class Once:
             raise RuntimeError("only once")
         open(mark, "w").close()
         self.value = 1
+
+
+class Pliant(Walk):
+    """A walk whose stride may change on the way, up to 100."""
+
+    def change(self, path: str, value: Any) -> None:
+        from flambe.errors import CannotChangeError
+
+        if path != "stride" or value > 100:
+            raise CannotChangeError(f"{path} cannot become {value}")
+        self.stride = value
+
+
+class Hanging(Component):
+    """Hangs in its step number `at`, unless the file `once` is there; with 0, it hangs when it is built."""
+
+    def __init__(self, at: int = 2, once: str = "", seconds: float = 600) -> None:
+        self.at, self.once, self.seconds, self.taken = at, once, seconds, 0
+        if at == 0:
+            self._hang()
+
+    def step(self) -> bool:
+        self.taken += 1
+        if self.taken == self.at:
+            self._hang()
+        return self.taken < 4
+
+    def _hang(self) -> None:
+        if not os.path.exists(self.once):
+            if self.once:
+                open(self.once, "w").close()
+            time.sleep(self.seconds)
+
+    def custom_state(self) -> dict[str, int]:
+        return {"taken": self.taken}
+
+    def load_custom_state(self, state: Mapping[str, Any]) -> None:
+        self.taken = state["taken"]

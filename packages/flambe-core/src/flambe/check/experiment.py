@@ -10,6 +10,7 @@ from typing import TypeAlias
 from flambe.check.nearest import did_you_mean
 from flambe.check.types import show
 from flambe.language import nodes
+from flambe.language.durations import seconds
 from flambe.language.nodes import Build, Node, Scalar
 from flambe.language.walk import Path
 
@@ -92,6 +93,20 @@ def _path(node: Node, _: Stages) -> Iterator[Complaint]:
 def _true_or_false(node: Node, _: Stages) -> Iterator[Complaint]:
     if not isinstance(node, Scalar) or not isinstance(node.value, bool):
         yield _wrong("true or false", node)
+
+
+def _duration(node: Node, _: Stages) -> Iterator[Complaint]:
+    if (
+        not isinstance(node, Scalar)
+        or isinstance(node.value, bool)
+        or not isinstance(node.value, int | float | str)
+    ):
+        yield _wrong("seconds, or a text such as 10 min", node)
+        return
+    try:
+        seconds(node.value)
+    except ValueError as error:
+        yield Complaint(f"{error}, not {show(node)}", node)
 
 
 def _int_from(least: int | None) -> Judgement:
@@ -232,6 +247,13 @@ KEYS: tuple[Key, ...] = (
     Key("num_samples", "int, or ints by stage", 1, "random draws of each distribution", _num_samples),
     Key("max_failures", "int", 1, "how often a failed trial is tried again", _int_from(0)),
     Key("stop_on_failure", "bool", False, "stop everything when one trial has failed", _true_or_false),
+    Key(
+        "trial_timeout",
+        "seconds, or text such as 10 min",
+        None,
+        "the most time that a trial may take to be built, or for one step",
+        _duration,
+    ),
     Key("merge_plot", "bool", True, "show all variants of a stage in one plot", _true_or_false),
     Key("manager", "object", None, "brings up the cluster to run on", _an_object("a cluster manager")),
 )

@@ -12,7 +12,7 @@ def command(*, runs: tuple[str, ...]) -> int:
     from rich.text import Text
 
     from flambe.cli.table import number
-    from flambe.cli.terminal import console, plain_table
+    from flambe.cli.terminal import plain_table, show
     from flambe.experiment.ranking import best_first
     from flambe.experiment.reading import read_run
 
@@ -31,5 +31,5 @@ def command(*, runs: tuple[str, ...]) -> int:
                 number(best.metric),
                 str(len(found[name].of(stage))),
             )
-    console().print(table)
+    show(table)
     return 0

@@ -27,14 +27,14 @@ def command(registry: Registry, *, as_json: bool) -> int:
         ]
         click.echo(json.dumps(rows, indent=2))
         return 0
-    from flambe.cli.terminal import console, plain_table
+    from flambe.cli.terminal import plain_table, show
 
     table = plain_table("plugin", "package", "version", "brings")
     for record in registry.plugins:
         brought = "\n".join(_brings(kind, names) for kind, names in record.brings.items() if names)
         shown = f"[red]{_escape(record.error)}[/red]" if record.error else _escape(brought)
         table.add_row(record.name, record.distribution or "", record.version or "", shown)
-    console().print(table)
+    show(table)
     return 0
 
 

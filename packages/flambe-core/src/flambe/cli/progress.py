@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from flambe.cli.table import duration, number
+from flambe.cli.table import changes, duration, number
 from flambe.experiment.ranking import best_first
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class PlainLines:
 
     def update(self, update: Update) -> None:
         record = update.record
+        if update.change == "idle":
+            self._say(waiting_for(update.paused))
         if update.change in {"expanded", "reused", "stepped"} or record is None:
             return
         name = f"{record.key.stage}/{record.key.variant}"
@@ -61,17 +63,34 @@ class PlainLines:
             self._say(f"{name}: " + (f"goes on from step {record.step}" if record.step else anew))
         elif update.change == "failed":
             self._say(f"{name}: failed: {record.error}")
+        elif update.change == "paused":
+            self._say(f"{name}: paused by {record.paused_by}{_after(record)}")
+        elif update.change == "resumed":
+            self._say(f"{name}: may go on")
+        elif update.change == "changed":
+            self._say(f"{name}: changed: {changes(record)}")
         else:
             metric = "" if record.metric is None else f", metric {number(record.metric)}"
-            steps = (
-                f" after {record.step} step{'s' * (record.step != 1)}, {duration(record.seconds)}"
-                if record.step
-                else ""
-            )
-            self._say(f"{name}: {record.status}{steps}{metric}")
+            self._say(f"{name}: {record.status}{_after(record)}{metric}")
 
     def _say(self, line: str) -> None:
         print(f"{time.strftime('%H:%M:%S')}  {line}", file=self._out, flush=True)
+
+
+def _after(record: TrialRecord) -> str:
+    if not record.step:
+        return ""
+    return f" after {record.step} step{'s' * (record.step != 1)}, {duration(record.seconds)}"
+
+
+def waiting_for(paused: Sequence[TrialRecord]) -> str:
+    """What a run says of which nothing is left but trials that somebody has paused."""
+    names = ", ".join(f"{record.key.stage}/{record.key.variant}" for record in paused[:3])
+    more = f" and {len(paused) - 3} more" if len(paused) > 3 else ""
+    return (
+        f"everything else is done; paused: {names}{more}; "
+        "go on with `flambe resume`, or leave with Ctrl-C and --resume later"
+    )
 
 
 @dataclass
@@ -110,6 +129,7 @@ class LiveTable:
         self._runs: Mapping[str, StageRun] = {}
         self._live: object | None = None
         self._began = time.monotonic()
+        self._paused: Sequence[TrialRecord] = ()
 
     def started(self, folder: str, stages: Mapping[str, StageRun]) -> None:
         from rich.console import Console
@@ -125,6 +145,7 @@ class LiveTable:
 
     def update(self, update: Update) -> None:
         stage = self._stages[update.stage]
+        self._paused = update.paused
         if update.change == "expanded":
             stage.total = len(self._runs[update.stage].variants or ())
         if update.record is not None:
@@ -156,5 +177,12 @@ class LiveTable:
                 duration(left) if open_ and left is not None else "",
             )
         table.caption = f"{duration(time.monotonic() - self._began)} so far; Ctrl-C stops after a checkpoint"
+        held = sum(
+            record.paused_by is not None for s in self._stages.values() for record in s.records.values()
+        )
+        if held:
+            table.caption += f"; {held} paused"
+        if self._paused:
+            table.caption += f"\n{waiting_for(self._paused)}"
         table.caption_justify = "left"
         return table

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import click
 
@@ -38,9 +39,10 @@ def print_stages(
     """One table of all stages' variants, best first, those that flowed on after a `reduce` marked."""
     from rich.text import Text
 
-    from flambe.cli.terminal import console, plain_table
+    from flambe.cli.terminal import plain_table, show
 
     table = plain_table("stage", "variant", "status", right=("metric", "steps", "time"))
+    records = list(records)
     by_stage: dict[str, list[TrialRecord]] = {stage: [] for stage in stages}
     for record in records:
         by_stage.setdefault(record.key.stage, []).append(record)
@@ -50,7 +52,7 @@ def print_stages(
         for row, record in enumerate(ranked[:most]):
             table.add_row(
                 stage if row == 0 else "",
-                Text(record.key.variant + (" *" if record.key.variant in kept else "")),
+                Text(_marked(record, kept)),
                 Text(record.status, style=STYLES.get(record.status, "")),
                 number(record.metric),
                 str(record.step) if record.step else "",
@@ -58,9 +60,22 @@ def print_stages(
             )
         if most is not None and len(ranked) > most:
             table.add_row("", f"… {len(ranked) - most} more; see `flambe show --all`", "", "", "", "")
-    console().print(table)
+    show(table)
+    for record in records:
+        if record.changes:
+            click.echo(f"changed: {record.key.stage}/{record.key.variant}: {changes(record)}")
     if any((chosen or {}).values()):
         click.echo("* flows on after `reduce`")
+
+
+def _marked(record: TrialRecord, kept: Collection[str]) -> str:
+    marks = ["*"] * (record.key.variant in kept) + ["(changed)"] * bool(record.changes)
+    return " ".join([record.key.variant, *marks])
+
+
+def changes(record: TrialRecord) -> str:
+    """The new values that the trial was given while it ran: `optimizer.lr=0.01, model.dropout=0.2`."""
+    return ", ".join(f"{path}={json.dumps(value)}" for path, value in record.changes.items())
 
 
 STYLES = {"done": "green", "failed": "red", "pruned": "yellow", "stopped": "yellow", "running": "cyan"}

@@ -28,7 +28,10 @@ class Searcher(Protocol):
 
 
 class Rememberer(Protocol):
-    """What an executor offers beside `Executor` whose schedulers go on where an earlier run was."""
+    """What an executor offers beside `Executor` that runs the schedulers which a config names.
+
+    They go on where an earlier run was.
+    """
 
     def recall(self, past: Recollection) -> None:
         """A stage is resumed: called before its trials are submitted."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
+from flambe.experiment.control.control import Control
 from flambe.experiment.expanding import Expanding
 from flambe.experiment.failures import Failures
 from flambe.experiment.flow import Flow
 from flambe.experiment.ingredients import Change, Ingredients, Update
 from flambe.experiment.journal import TrialRecord
+from flambe.experiment.patience import Patience
 from flambe.experiment.roster import Roster
 from flambe.experiment.showing import Showing
 from flambe.experiment.syncing import Syncing
@@ -39,9 +42,11 @@ class Engine:
         self._values = self._roster.values
         self._flow = Flow(ingredients, self._roster)
         self._expanding = Expanding(ingredients, self._roster, self._flow)
+        self._control = Control(ingredients, self._roster, self._flow, self._expanding)
+        self._patience = Patience(ingredients.executor, ingredients.settings.trial_timeout_s)
         self._failures = Failures(ingredients.settings.max_failures)
         self._showing = Showing(ingredients.sinks, ingredients.folder.logged)
-        self._waiting: set[TrialKey] = set()
+        self._idle = False
         self.interrupted = False
 
     @property
@@ -63,13 +68,29 @@ class Engine:
         syncing = Syncing(self._in.folder.storage, self._in.folder.journal)
         try:
             self._expanding.expand()
-            while self._roster.active:
-                self._in.executor.wait(_TICK_S, self.handle)
+            while self._goes_on():
+                if self._roster.active:
+                    self._in.executor.wait(_TICK_S, self.handle)
+                else:
+                    time.sleep(_TICK_S)
+                self._patience.check()
                 self._in.folder.journal.flush()
                 syncing.poll()
             syncing.finish()
         finally:
             syncing.abandon()
+
+    def _goes_on(self) -> bool:
+        """Whether there is anything left to do, or to be asked for."""
+        self._control.poll(now=not self._roster.active)
+        if self._roster.active:
+            self._idle = False
+            return True
+        paused = [] if self._roster.stopping else self._flow.paused()
+        if paused and not self._idle:
+            self._in.observe(Update("idle", paused[0].key.stage, paused=paused))
+        self._idle = bool(paused)
+        return self._idle
 
     def interrupt(self) -> None:
         """Let running trials write a checkpoint and leave, and start no more. Safe in a signal handler."""
@@ -78,6 +99,11 @@ class Engine:
 
     def handle(self, event: Event) -> None:
         """Take in what an executor reports."""
+        self._patience.heard(event.key)
+        self._take_in(event)
+        self._control.poll()  # an executor may run a whole trial before it returns
+
+    def _take_in(self, event: Event) -> None:
         restoring = self._values.is_restoring(event.key)
         match event:
             case Started(key=key, step=step) if not restoring:
@@ -106,9 +132,10 @@ class Engine:
     def _started(self, key: TrialKey, step: int) -> None:
         record = self.records[key]
         record.status, record.step = "running", step
-        if key in self._waiting:
-            self._waiting.discard(key)
+        if key in self._roster.waiting:
+            self._roster.waiting.discard(key)
             self._roster.note("resumed", key, step=step)
+            self._control.started(record)
             self._tell("started", record)
             return
         again = record.attempts > 0 or key in self._in.reuse.earlier
@@ -117,6 +144,7 @@ class Engine:
         self._roster.note("started", key, step=step)
         record.started = record.started or self._in.folder.journal.last_time
         self._in.folder.write_trial(record)
+        self._control.started(record)
         self._tell("started", record)
 
     def _stepped(self, event: Stepped) -> None:
@@ -145,9 +173,9 @@ class Engine:
         if stored:
             record.checkpoint = step
             self._roster.note("left", key, step=step)
-        elif key not in self._waiting:
+        elif key not in self._roster.waiting:
             self._roster.note("waits", key, step=step)
-        self._waiting.add(key)
+        self._roster.waiting.add(key)
         self._tell("stepped", record)
         self._expanding.expand()
 
@@ -165,6 +193,10 @@ class Engine:
     def _finished(self, event: Finished) -> None:
         key, record = event.key, self.records[event.key]
         self._roster.active.discard(key)
+        if event.status == "stopped" and record.started is None:
+            self._flow.withdraw(record)
+            self._end(record)
+            return
         record.status, record.metric, record.step = event.status, event.metric, event.step
         record.lower_is_better, record.error = event.lower_is_better, None
         self._roster.note(
@@ -181,15 +213,20 @@ class Engine:
         self._values.keep(key, event.handle)
         self._in.folder.drop_checkpoints(key)
         self._in.folder.write_trial(record)
+        self._end(record)
+
+    def _end(self, record: TrialRecord) -> None:
+        self._control.ended(record)
         self._tell("ended", record)
-        self._flow.ended(key)
-        self._flow.outrun(record)
+        if record.ended_well:
+            self._flow.ended(record.key)
+            self._flow.outrun(record)
         self._expanding.expand()
 
     def _restored(self, key: TrialKey, handle: Handle) -> None:
         self._roster.active.discard(key)
         for waiting in self._values.restored(key, handle):
-            if not self._roster.stopping:
+            if self._roster.may_go(waiting):
                 self._roster.submit(waiting)
 
     def _without_values(self, key: TrialKey, lost: Mapping[str, Handle]) -> None:
@@ -204,23 +241,34 @@ class Engine:
 
     def _left(self, key: TrialKey, step: int | None) -> None:
         self._roster.active.discard(key)
+        self._roster.waiting.discard(key)
         record = self.records[key]
-        if record.ended_well or step is None:
+        if record.ended_well:
             return
-        record.status, record.step, record.checkpoint = "paused", step, step
-        self._roster.note("left", key, step=step)
-        self._in.folder.write_trial(record)
-        self._tell("ended", record)
+        if step is not None:
+            record.status, record.step, record.checkpoint = "paused", step, step
+            self._roster.note("left", key, step=step)
+            self._in.folder.write_trial(record)
+        if self._control.left(record, step):
+            self._expanding.expand()
+        elif step is not None:
+            self._tell("ended", record)
 
     def _failed(self, event: Failed) -> None:
         key, restoring = event.key, self._values.is_restoring(event.key)
+        record = self.records[key]
         self._roster.active.discard(key)
-        self._waiting.discard(key)
+        self._roster.waiting.discard(key)
         if event.lost and not restoring:
             self._in.folder.add_line(key, event.error)
-        if self._failures.may_try_again(event, self.records[key]) and not self._roster.stopping:
+        if not restoring and not self._roster.stopping and self._control.failed(record, event):
+            return
+        if self._failures.may_try_again(event, record) and not self._roster.stopping:
             self._roster.note("retry", key, error=event.error)
-            self._roster.submit(key, restore="finished" if restoring else "checkpoint")
+            if restoring:
+                self._roster.submit(key, restore="finished")
+            elif self._control.tried_again(record):
+                self._roster.submit(key, restore="checkpoint")
         elif restoring:
             self._cannot_restore(key, event.error)
         else:
@@ -239,6 +287,7 @@ class Engine:
 
     def _give_up(self, key: TrialKey, error: str) -> None:
         self._flow.give_up(self.records[key], error)
+        self._control.gave_up(self.records[key])
         self._tell("failed", self.records[key])
 
     def _tell(self, change: Change, record: TrialRecord) -> None:

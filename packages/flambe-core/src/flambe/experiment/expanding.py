@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from flambe.errors import DamagedSaveError
 from flambe.experiment.flow import Flow
 from flambe.experiment.ingredients import Ingredients, Update
-from flambe.experiment.journal import TrialRecord
+from flambe.experiment.journal import TrialRecord, waiting_status
 from flambe.experiment.roster import Roster
 from flambe.experiment.run_folder import folder_of
 from flambe.experiment.searching import Searching
@@ -28,24 +28,45 @@ class Expanding:
     def expand(self) -> None:
         """Makes the trials of every stage whose upstream variants are known."""
         for stage in self._stages.values():
-            if stage.variants is None and all(self._stages[name].settled for name in stage.space.needs):
+            outdated = stage.variants is None or stage.stale
+            if outdated and all(self._stages[name].settled for name in stage.space.needs):
                 self._add_trials(stage)
             self._suggest(stage)
             self._flow.choose(stage)
 
+    def extend(self, stage: StageRun, samples: int) -> None:
+        """Draws or searches for so many variants more than the config says."""
+        stage.extend(samples)
+        if stage.searching is not None:
+            stage.searching.extend(samples)
+            self._outdate_consumers(stage)
+        elif stage.variants is not None:
+            stage.stale = True
+        self.expand()
+
     def _add_trials(self, stage: StageRun) -> None:
         upstream = {name: self._stages[name].flowing() for name in stage.space.needs}
+        stage.stale = False
         if stage.samples is not None:
             self._search(stage, upstream)
             return
-        stage.variants = {variant.id: variant for variant in stage.space.expand(upstream)}
-        stage.open = set(stage.variants)
-        self._recall(stage, stage.variants.values())
+        known = stage.variants or {}
+        more = [variant for variant in stage.space.expand(upstream) if variant.id not in known]
+        stage.variants = {**known, **{variant.id: variant for variant in more}}
+        stage.open.update(variant.id for variant in more)
+        if not known:
+            self._recall(stage, more)
         self._in.observe(Update("expanded", stage.name))
-        for variant in stage.variants.values():
+        for variant in more:
             self._add_trial(stage, variant)
+        self._outdate_consumers(stage)
         for name in stage.space.needs:
             self._flow.release_unused(self._stages[name])
+
+    def _outdate_consumers(self, stage: StageRun) -> None:
+        """Stages whose variants are listed already get more, from those that `stage` has more."""
+        for name in stage.consumers:
+            self._stages[name].stale = self._stages[name].variants is not None
 
     # -- searches -------------------------------------------------------------------------------------------
 
@@ -53,6 +74,9 @@ class Expanding:
         """Begins the stage's searches, with what an earlier run has found."""
         assert stage.samples is not None
         assert self._in.new_search is not None
+        if stage.searching is not None:
+            stage.searching.widen(upstream, stage.samples, self._in.new_search)
+            return
         stage.searching = Searching.over(stage.space, upstream, stage.samples, self._in.new_search)
         stage.variants = {}
         earlier = (record for key, record in self._in.reuse.earlier.items() if key.stage == stage.name)
@@ -104,6 +128,9 @@ class Expanding:
         self._roster.variants[key] = variant
         record = self._record(stage, variant)
         self._roster.records[key] = record
+        if record.withdrawn:
+            self._flow.withdraw(record)
+            return
         if not record.ended_well:
             self._flow.add(key)
             return
@@ -118,9 +145,9 @@ class Expanding:
         if record.ended_well and not self._is_whole(record):
             record = self._in.reuse.anew(record)
         if not self._in.reuse.is_new(record):
-            if not record.ended_well:
+            if not record.ended_well and not record.withdrawn:
                 record.error = None
-                record.status = "pending" if record.started is None else "paused"
+                record.status = "paused" if record.paused_by else waiting_status(record)
             return record
         if record.key in self._in.reuse.earlier:
             self._in.folder.storage.remove(folder_of(record.key))

@@ -31,21 +31,26 @@ class Flow:
                     record.error = _blocked(upstream)
             self._dependants.setdefault(upstream, []).append(key)
         self._waits[key] = waits
-        if record.error is not None and record.status == "pending" and waits:
+        if record.error is not None and waits:
             self._block(key, record.error)
         elif not waits:
             self._roster.ready(key)
 
-    def waits(self, key: TrialKey) -> bool:
-        """Whether the trial has to wait for one that it links to."""
-        return bool(self._waits.get(key))
+    def may_go(self, key: TrialKey) -> bool:
+        """Whether all that the trial links to has ended well."""
+        return self._waits.get(key) == 0
+
+    def paused(self) -> list[TrialRecord]:
+        """The trials that would run if nobody had paused them."""
+        records = self._roster.records
+        return [records[key] for key, waits in self._waits.items() if not waits and records[key].paused_by]
 
     def ended(self, key: TrialKey) -> None:
         """A trial has ended well."""
         stage = self._stages[key.stage]
         stage.open.discard(key.variant)
         for dependant in self._dependants.get(key, ()):
-            if self._roster.records[dependant].ended_well:
+            if self._roster.records[dependant].ended_well or dependant not in self._waits:
                 continue
             self._waits[dependant] -= 1
             if not self._waits[dependant]:
@@ -68,6 +73,21 @@ class Flow:
         self._in.folder.write_trial(record)
         self._tell(record)
         self._stages[record.key.stage].open.discard(record.key.variant)
+        for dependant in self._dependants.get(record.key, ()):
+            self._block(dependant, _blocked(record.key))
+
+    def withdraw(self, record: TrialRecord) -> None:
+        """A trial is not to be run at all, and what links to it cannot."""
+        if not record.withdrawn:
+            record.status, record.error = "stopped", None
+            self._roster.note(
+                "finished", record.key, status="stopped", metric=None, step=0, lower_is_better=False
+            )
+            record.ended = self._in.folder.journal.last_time
+            self._in.folder.write_trial(record)
+        self._tell(record)
+        self._stages[record.key.stage].open.discard(record.key.variant)
+        self._waits.pop(record.key, None)
         for dependant in self._dependants.get(record.key, ()):
             self._block(dependant, _blocked(record.key))
 
@@ -101,6 +121,7 @@ class Flow:
         record.error = error
         self._tell(record)
         self._stages[key.stage].open.discard(key.variant)
+        self._waits.pop(key, None)
         for dependant in self._dependants.get(key, ()):
             self._block(dependant, _blocked(key))
 

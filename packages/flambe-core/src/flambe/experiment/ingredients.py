@@ -14,17 +14,25 @@ from flambe.experiment.searching import NewSearch
 from flambe.experiment.settings import Settings
 from flambe.experiment.stage_run import StageRun
 from flambe.logs import MetricSink
+from flambe.registry.registry import Registry
 
-Change = Literal["expanded", "reused", "started", "stepped", "changed", "ended", "failed"]
+Change = Literal[
+    "expanded", "reused", "started", "stepped", "changed", "paused", "resumed", "ended", "failed", "idle"
+]
 
 
 @dataclass(frozen=True)
 class Update:
-    """Something a display may want to show: what happened to which trial."""
+    """Something a display may want to show: what happened to which trial.
+
+    `idle` says that everything else is done, and only trials that somebody has paused are left: the
+    `paused` ones.
+    """
 
     change: Change
     stage: str
     record: TrialRecord | None = None
+    paused: Sequence[TrialRecord] = ()
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Ingredients:
     settings: Settings
     stages: Mapping[str, StageRun]
     executor: Executor
+    registry: Registry
     folder: RunFolder
     reuse: Reuse
     devices_of: Mapping[str, Mapping[str, float]]

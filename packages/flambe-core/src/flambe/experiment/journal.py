@@ -28,7 +28,9 @@ ENDED: frozenset[Status] = frozenset({"done", "pruned", "stopped"})
 class TrialRecord:
     """What the journal knows of one trial. `seconds` is time spent in steps; times are since the epoch.
 
-    `changes` are the values of arguments that a user or a scheduler has changed since the trial began.
+    `changes` are the values of arguments that a user or a scheduler has changed since the trial began;
+    `proven` those of them that its stage is known to take, where the newest are not yet. `paused_by` is
+    the user who has paused it.
     `line` is the journal's line that says it finished; `safe` says that its files have been synced since.
     """
 
@@ -49,12 +51,19 @@ class TrialRecord:
     seconds: float = 0.0
     error: str | None = None
     changes: dict[str, Any] = field(default_factory=dict)
+    proven: dict[str, Any] | None = None
+    paused_by: str | None = None
     line: int = 0
     safe: bool = False
 
     @property
     def ended_well(self) -> bool:
-        return self.status in ENDED
+        return self.status in ENDED and not self.withdrawn
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether it was stopped before it began: there is nothing of it that others could use."""
+        return self.status == "stopped" and self.started is None
 
 
 class Journal:
@@ -133,6 +142,7 @@ def _apply(record: TrialRecord, event: dict[str, Any]) -> None:
             record.status, record.step = "running", event["step"]
             record.attempts += 1
             record.started = record.started or event["time"]
+            record.proven = record.paused_by = None
         case "step":
             record.step, record.metric = event["step"], event["metric"]
             record.seconds += event["seconds"]
@@ -140,22 +150,43 @@ def _apply(record: TrialRecord, event: dict[str, Any]) -> None:
                 record.checkpoint = record.step
         case "resumed":
             record.status, record.step = "running", event["step"]
+            record.proven = record.paused_by = None
         case "waits":
             record.status = "paused"
         case "left":
             record.status = "paused"
             record.checkpoint = event["step"]
-        case "changed":
-            record.changes |= event["values"]
-            record.step = event["step"]
-            if "donor" in event:
-                record.checkpoint = event["step"]
         case "finished":
             record.status, record.metric, record.ended = event["status"], event["metric"], event["time"]
             record.step, record.lower_is_better = event["step"], event["lower_is_better"]
             record.error = None
         case "failed":
             record.status, record.error, record.ended = "failed", event["error"], event["time"]
+        case _:
+            _interfere(record, event)
+
+
+def _interfere(record: TrialRecord, event: dict[str, Any]) -> None:
+    """Applies what people and schedulers have done to a trial."""
+    match event["event"]:
+        case "paused":
+            record.status, record.paused_by = "paused", event["by"]
+        case "continued":
+            record.status, record.paused_by = waiting_status(record), None
+        case "unchanged":
+            record.changes, record.proven = event["changes"], None
+        case "changed":
+            if event.get("unseen") and record.proven is None:
+                record.proven = dict(record.changes)
+            record.changes = {**record.changes, **event["values"]}
+            record.step = event["step"]
+            if "donor" in event:
+                record.checkpoint = event["step"]
+
+
+def waiting_status(record: TrialRecord) -> Status:
+    """The status of a trial that is not being run, but may be."""
+    return "pending" if record.started is None else "paused"
 
 
 def _decode_line(line: bytes) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from flambe.experiment.ingredients import Ingredients
-from flambe.experiment.journal import TrialRecord
+from flambe.experiment.journal import TrialRecord, waiting_status
 from flambe.experiment.linked_values import LinkedValues
 from flambe.experiment.run_folder import folder_of
 from flambe.trials.protocol import TrialKey, TrialTask
@@ -25,6 +25,7 @@ class Roster:
         active: Those that the executor has now.
         values: What finished trials hand on.
         problems: What went wrong beside failed trials.
+        waiting: Those that have begun and wait to go on; it is no new attempt when they do.
         stopping: No more trials are started.
     """
 
@@ -34,6 +35,7 @@ class Roster:
         self.variants: dict[TrialKey, Variant] = {}
         self.reused: set[TrialKey] = set()
         self.active: set[TrialKey] = set()
+        self.waiting: set[TrialKey] = set()
         self.problems: list[str] = []
         self.stopping = False
         self.values = LinkedValues(
@@ -43,10 +45,14 @@ class Roster:
             restore=lambda key: self.submit(key, restore="finished"),
         )
 
-    def ready(self, key: TrialKey) -> None:
+    def ready(self, key: TrialKey, *, ahead: bool = False) -> None:
         """All upstream trials have ended well: get their values, then go."""
-        if not self.stopping and self.values.are_there(key):
-            self.submit(key)
+        if self.may_go(key) and self.values.are_there(key):
+            self.submit(key, ahead=ahead)
+
+    def may_go(self, key: TrialKey) -> bool:
+        """Whether nobody wants the trial, or all, to wait."""
+        return not self.stopping and self.records[key].paused_by is None
 
     def submit(self, key: TrialKey, restore: Restore | None = None, *, ahead: bool = False) -> None:
         """Hand the trial to the executor; `ahead` of those that are queued if it had a place until now."""
@@ -73,10 +79,21 @@ class Roster:
         )
 
     def change(
-        self, record: TrialRecord, values: Mapping[str, Any], *, origin: str, donor: str | None = None
+        self,
+        record: TrialRecord,
+        values: Mapping[str, Any],
+        *,
+        origin: str,
+        donor: str | None = None,
+        unseen: bool = False,
     ) -> None:
-        """The record's trial goes on from its step with new values of some arguments."""
-        record.changes |= values
+        """The record's trial goes on from its step with new values of some arguments.
+
+        With `unseen`, its stage will see them only when it goes on, and may refuse them then.
+        """
+        if unseen and record.proven is None:
+            record.proven = record.changes
+        record.changes = {**record.changes, **values}
         self.note(
             "changed",
             record.key,
@@ -84,7 +101,27 @@ class Roster:
             values=dict(values),
             origin=origin,
             **({} if donor is None else {"donor": donor}),
+            **({"unseen": True} if unseen else {}),
         )
+        self._in.folder.write_trial(record)
+
+    def take_back(self, record: TrialRecord, why: str) -> None:
+        """The stage refuses the newest changes."""
+        assert record.proven is not None
+        record.changes, record.proven = record.proven, None
+        self.note("unchanged", record.key, changes=record.changes, why=why)
+        self._in.folder.write_trial(record)
+
+    def hold(self, record: TrialRecord, user: str) -> None:
+        """Nothing more of the trial until somebody lets it go."""
+        record.status, record.paused_by = "paused", user
+        self.note("paused", record.key, step=record.step, by=user)
+        self._in.folder.write_trial(record)
+
+    def let_go(self, record: TrialRecord, user: str) -> None:
+        """The trial may go on."""
+        record.status, record.paused_by = waiting_status(record), None
+        self.note("continued", record.key, by=user)
         self._in.folder.write_trial(record)
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,18 +20,27 @@ from flambe.trials.recording import TrialLog
 RUN = "run.json"
 CONFIG = "config.yaml"
 TRIAL = "trial.json"
+EXTENDED = "extended"
+"""The journal's event that gives a stage more samples."""
 
 
 class RunFolder:
-    """Owns a run's folder while the run goes on: nobody else may write to it.
+    """Owns a run's folder while the run goes on: nobody else may write to it, requests aside.
 
     The caller holds the storage's lock.
+
+    Attributes:
+        steps: What an earlier run's trials have done.
+        extensions: By stage, how many variants more than the config says people have asked for.
+        extended: The requests that asked for them.
     """
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.journal = Journal(storage)
         self.steps: list[Stepped] = []
+        self.extensions: Counter[str] = Counter()
+        self.extended: set[str] = set()
 
     def open(self, *, resume: bool, force: bool) -> dict[TrialKey, TrialRecord]:
         """What an earlier run left, for a resume; nothing for a new run.
@@ -53,7 +63,16 @@ class RunFolder:
         self.journal = Journal(self.storage, lines=len(events))
         known = records(events)
         self.steps = steps_of(events, known)
+        for event in events:
+            if event["event"] == EXTENDED:
+                self.extensions[event["stage"]] += event["samples"]
+                self.extended.add(event["request"])
         return known
+
+    def extend(self, stage: str, samples: int, *, user: str, request: str) -> None:
+        """Note that a stage tries so many variants more than its config says."""
+        self.extended.add(request)
+        self.journal.write(EXTENDED, durable=True, stage=stage, samples=samples, by=user, request=request)
 
     def write_json(self, path: str, values: Mapping[str, Any]) -> None:
         """A small file for people: whole or not at all."""
@@ -128,6 +147,7 @@ def trial_values(record: TrialRecord) -> dict[str, Any]:
         "steps": record.step,
         "choices": record.choices,
         "changes": record.changes,
+        "paused_by": record.paused_by,
         "upstream": record.upstream,
         "fingerprint": record.fingerprint,
         "seed": record.seed,

@@ -34,9 +34,27 @@ class Searching:
         cls, space: StageSpace, upstream: Mapping[str, Sequence[Variant]], samples: int, new: NewSearch
     ) -> Searching:
         """A search of `samples` variants for each combination of upstream variants."""
-        lineages = Joins(upstream).over(space.needs)
-        ups = [{stage: lineage[stage] for stage in space.needs} for lineage in lineages]
-        return cls(space, [Branch(new(space, number), up, samples) for number, up in enumerate(ups)])
+        made = cls(space, [])
+        made.widen(upstream, samples, new)
+        return made
+
+    def widen(self, upstream: Mapping[str, Sequence[Variant]], samples: int, new: NewSearch) -> None:
+        """Begin a search for each combination of upstream variants that has none yet."""
+        known = [branch.upstream for branch in self.branches]
+        for lineage in Joins(upstream).over(self.space.needs):
+            up = {stage: lineage[stage] for stage in self.space.needs}
+            if up not in known:
+                self.branches.append(Branch(new(self.space, len(self.branches)), up, samples))
+
+    def extend(self, samples: int) -> None:
+        """Suggest so many variants more in each search."""
+        for branch in self.branches:
+            branch.left += samples
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no search has anything left that it could suggest."""
+        return bool(self.branches) and all(branch.search.finished for branch in self.branches)
 
     @property
     def left(self) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from flambe.errors import RunError
+from flambe.errors import ConfigError, Problem, RunError
 from flambe.executors.devices import available
 from flambe.executors.protocol import Executor
 from flambe.experiment.briefs import briefs
@@ -21,7 +21,7 @@ from flambe.experiment.machine import describe_run
 from flambe.experiment.preparing import refuse_too_many, reuse_of, stage_spaces
 from flambe.experiment.run_folder import CONFIG, RUN, RunFolder
 from flambe.experiment.searching import NewSearch
-from flambe.experiment.settings import Settings, settings_from
+from flambe.experiment.settings import settings_from
 from flambe.experiment.share import at_once, cores, devices_of, threads_of
 from flambe.experiment.stage_run import StageRun, stage_runs
 from flambe.language import nodes
@@ -33,7 +33,9 @@ from flambe.registry.registry import Registry
 from flambe.storage.storage import open_storage
 from flambe.trials.protocol import Setting, TrialKey
 from flambe.trials.resources import locate
-from flambe.variants.space import StageSpace
+
+_OFFERED_BY = {"search": "search", "schedulers": "recall"}
+"""The method that an executor has which heeds a key of the config."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Session:
 
     def run(self) -> Outcome:
         """Run everything in the run's folder, which belongs to this run alone until it ends."""
+        self._refuse_what_is_not_done()
         storage = open_storage(self._settings.save_path, self._registry.storage)
         storage = storage.within(f"output__{self._settings.name}")
         with ExitStack() as stack:
@@ -114,6 +117,9 @@ class Session:
             folder = RunFolder(storage)
             resume = self._wishes.resume or bool(self._settings.resume)
             earlier = folder.open(resume=resume, force=self._wishes.force)
+            for stage, samples in folder.extensions.items():
+                if stage in self._stages:
+                    self._stages[stage].extend(samples)
             executor = self._start_executor(storage.url)
             stack.callback(executor.close)
             machines: Callable[[], Sequence[Mapping[str, float]]]
@@ -124,6 +130,7 @@ class Session:
                     settings=self._settings,
                     stages=self._stages,
                     executor=executor,
+                    registry=self._registry,
                     folder=folder,
                     reuse=reuse_of(self._settings, earlier, self._registry, self._resources),
                     devices_of=shares,
@@ -163,6 +170,16 @@ class Session:
             interrupted=engine.interrupted,
         )
 
+    def _at_once(self) -> int | None:
+        """1 where each stage has one variant and links to the one before it; None where that is open.
+
+        A lone trial with a limit of time needs a process of its own, which can be killed.
+        """
+        spaces = {name: stage.space for name, stage in self._stages.items()}
+        chained = all(before in spaces[name].needs for before, name in pairwise(spaces))
+        alone = not self._settings.search and all(space.own_count == 1 for space in spaces.values())
+        return 1 if chained and alone and self._settings.trial_timeout is None else None
+
     def _start_executor(self, folder: str) -> Executor:
         setting = Setting(
             name=self._settings.name,
@@ -178,14 +195,31 @@ class Session:
             environment=_environment(self._document.root),
         )
         executor: Executor = self._registry.executor(self._backend())()
-        executor.start(setting, self._machines[0], at_once=_at_once(self._settings, self._spaces))
+        executor.start(setting, self._machines[0], at_once=self._at_once())
         return executor
 
     def _new_search(self, executor: Executor) -> NewSearch | None:
         new: NewSearch | None = getattr(executor, "search", None)
-        if new is None and self._settings.search:
-            raise RunError(f"search: the executor {self._backend()!r} runs no search algorithms; 'ray' does")
         return new
+
+    def _refuse_what_is_not_done(self) -> None:
+        """Nothing that the config asks for is left out silently.
+
+        Raises:
+            ConfigError: the executor runs no schedulers or searches, and there are some.
+            RunError: there is a limit of time, and trials of the executor cannot be killed.
+        """
+        name = self._backend()
+        offered = self._registry.executor(name)
+        wanted = {"search": self._settings.search, "schedulers": self._settings.schedulers}
+        lacking = [key for key, method in _OFFERED_BY.items() if wanted[key] and not hasattr(offered, method)]
+        if lacking:
+            option = "--debug" if self._wishes.debug else f"--backend {name}"
+            raise ConfigError([_not_done(key, name, wanted[key], option) for key in lacking])
+        if self._settings.trial_timeout is not None and self._wishes.backend == "in-process":
+            raise RunError(
+                "trial_timeout: a trial in this process cannot be killed; use --backend pool, or leave it out"
+            )
 
     def _backend(self) -> str:
         """The executor's name: Ray where a stage asks for what only it has, or a cluster is named."""
@@ -210,11 +244,14 @@ class Session:
         return sinks
 
 
-def _at_once(settings: Settings, spaces: Mapping[str, StageSpace]) -> int | None:
-    """1 where each stage has one variant and links to the one before it; None where that is open."""
-    chained = all(before in spaces[name].needs for before, name in pairwise(spaces))
-    alone = not settings.search and all(space.own_count == 1 for space in spaces.values())
-    return 1 if chained and alone else None
+def _not_done(key: str, executor: str, wanted: Mapping[str, nodes.Node], option: str) -> Problem:
+    stage, node = next(iter(wanted.items()))
+    return Problem(
+        f"the executor {executor!r} does no {key}; leave out {option} (then Ray is used), "
+        f"or run without: {key}={{}}",
+        node.position,
+        path=f"{key}.{stage}",
+    )
 
 
 def _hidden(root: nodes.Node, secrets: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

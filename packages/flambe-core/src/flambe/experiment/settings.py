@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flambe.language import nodes
+from flambe.language.durations import seconds
 from flambe.language.nodes import Node
 
 DEFAULT_SAVE_PATH = "flambe-output"
@@ -29,6 +30,7 @@ class Settings:
     num_samples: int | Mapping[str, int] = 1
     max_failures: int = 1
     stop_on_failure: bool = False
+    trial_timeout: float | str | None = None
     merge_plot: bool = True
     manager: Node | None = None
 
@@ -36,6 +38,11 @@ class Settings:
         """What each trial of `stage` asks for, or None where the config leaves it open."""
         given = self.devices.get(stage) if _per_stage(self.devices) else self.devices
         return {name: float(share) for name, share in given.items()} if given else None
+
+    @property
+    def trial_timeout_s(self) -> float | None:
+        """The most seconds that a trial may go without getting anywhere, if there is such a limit."""
+        return None if self.trial_timeout is None else seconds(self.trial_timeout)
 
     def samples_of(self, stage: str) -> int:
         """How many joint draws `stage` makes from its distributions."""

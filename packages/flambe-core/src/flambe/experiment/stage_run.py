@@ -33,6 +33,7 @@ class StageRun:
         front: While a `reduce` waits, the best variants so far, best first, at most as many as it keeps.
         samples: How many variants a search tries for each combination of upstream variants, if it has one.
         searching: Its searches, once its upstream variants are known.
+        stale: The stages it links to, or itself, have more variants than when its own were listed.
     """
 
     name: str
@@ -46,11 +47,12 @@ class StageRun:
     front: list[tuple[tuple[float, str], str]] = field(default_factory=list)
     samples: int | None = None
     searching: Searching | None = None
+    stale: bool = False
 
     @property
     def known(self) -> bool:
         """Whether there will be no more variants than there are."""
-        return self.variants is not None and not self.unsuggested
+        return self.variants is not None and not self.stale and not self.unsuggested
 
     @property
     def unsuggested(self) -> int:
@@ -65,6 +67,19 @@ class StageRun:
     def settled(self) -> bool:
         """Whether it is known which of its variants flow on."""
         return self.known if self.reduce is None else self.chosen is not None
+
+    @property
+    def extendable(self) -> bool:
+        """Whether it has a search, or distributions to draw from."""
+        drawn = (isinstance(dimension.node, nodes.Distribution) for dimension in self.space.dimensions)
+        return self.samples is not None or any(drawn)
+
+    def extend(self, samples: int) -> None:
+        """Try so many variants more than were asked for so far; those that there are stay what they are."""
+        if self.samples is not None:
+            self.samples += samples
+        else:
+            self.space = self.space.extended(samples)
 
     def flowing(self) -> list[Variant]:
         """The variants that later stages see."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 
@@ -130,6 +131,14 @@ class StageSpace:
         places are one object again.
         """
         return settle(self.node, variant.picks, self._open)
+
+    def extended(self, samples: int) -> StageSpace:
+        """The space with so many draws more; its variants hold those of this one, ids and all."""
+        made = StageSpace.__new__(StageSpace)
+        keep = {name: value for name, value in vars(self).items() if name not in ("ways", "own_count")}
+        vars(made).update(keep)
+        made._draw = replace(self._draw, num_samples=self._draw.num_samples + samples)
+        return made
 
     def _in_order(self, needs: Collection[str]) -> tuple[str, ...]:
         return tuple(stage for stage in self.needs if stage in needs)
