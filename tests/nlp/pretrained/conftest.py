@@ -34,12 +34,19 @@ def settings(kind: str, **more: Any) -> dict[str, Any]:
 
 
 def save_tokenizer(folder: Path) -> None:
-    from transformers import BertTokenizerFast
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
 
-    words = folder / "words.txt"
-    words.write_text("\n".join(WORDS))
     vocab = {word: number for number, word in enumerate(WORDS)}
-    BertTokenizerFast(vocab=vocab, model_max_length=16).save_pretrained(folder)
+    made = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=16, **special)
+    wrapped.save_pretrained(folder)
 
 
 @pytest.fixture(scope="session")

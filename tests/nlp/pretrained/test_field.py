@@ -69,7 +69,7 @@ def test_a_tokenizer_without_padding_is_explained(bert: str, tmp_path: Path) -> 
 
 def test_it_is_the_text_field_of_a_processor(bert: str) -> None:
     processor = TCProcessor(QuestionsDataset(), text_field=BERTTextField(bert))
-    assert (processor.vocab_size, processor.n_labels, processor.embeddings) == (14, 6, None)
+    assert (processor.vocab_size, processor.n_labels, processor.embeddings) == (13, 6, None)
     tokens, _ = processor.train.batch([0, 1])
     assert tokens[:, 0].tolist() == [2, 2]
     assert processor.process(["who was ada?"]).tolist() == [[2, 4, 6, 8, 9, 3]]
