@@ -69,17 +69,17 @@ pipeline:
     dataset: !cl.QuestionsDataset {}
     text_field: !TextField {min_freq: 2}
   train: !Trainer
-    train_sampler: !EpisodicSampler {data: !@ data.train, n_support: 5, n_query: 5, n_episodes: 50}
+    train_sampler: !EpisodicSampler {data: !@ data.train, n_support: 5, n_query: 5, n_episodes: 40}
     dev_sampler: !QuerySampler {data: !@ data.dev, support: !@ data.train, n_support: 20}
     model: !cl.PrototypicalTextClassifier
       embedder: !Embedder
         embedding: !EmbeddingEncoder {input_size: !@ data.vocab_size, embedding_size: 50}
         pooling: mean
-      distance: !g [euclidean, hyperbolic]
+      distance: euclidean
     loss_fn: !NLLLoss
     metric_fn: !Accuracy
     optimizer: !torch.Adam {params: !@ train.model.params, lr: 0.03}
-    max_steps: 3
+    max_steps: 2
   evaluate: !Evaluator
     model: !@ train.model
     metric_fn: !Accuracy
@@ -91,8 +91,6 @@ def test_questions_are_learned_from_episodes(tmp_path: Path) -> None:
     document = read_text(f"name: few\nsave_path: {tmp_path}\n{CONFIG}")
     outcome = Experiment.from_document(document).run(backend="in-process")
     assert outcome.exit_code == 0
-    metrics = {key: record.metric for key, record in outcome.records.items() if key.stage == "evaluate"}
-    assert len(metrics) == 2
-    for key, metric in metrics.items():
-        assert metric is not None
-        assert metric > 0.6, key.variant  # the largest class is a fifth
+    (metric,) = [record.metric for key, record in outcome.records.items() if key.stage == "evaluate"]
+    assert metric is not None
+    assert metric > 0.6  # the largest class is a fifth

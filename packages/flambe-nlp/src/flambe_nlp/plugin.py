@@ -16,5 +16,7 @@ def flambe_register_components(register: ComponentRegister) -> None:
     for name in _TOKENIZERS:
         register.tag(name, f"flambe_nlp.tokenizers:{name}")
     register.tag("WordVectors", "flambe_nlp.vectors:WordVectors")
+    for name in ("TransformerSRU", "TransformerSRUDecoder", "TransformerSRUEncoder"):
+        register.tag(name, f"flambe_nlp.sru:{name}")
     register.namespace("cl", ["flambe_nlp.classification"])
     register.namespace("lm", ["flambe_nlp.language_modeling"])

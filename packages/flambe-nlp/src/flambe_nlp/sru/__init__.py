@@ -2,5 +2,13 @@
 
 from flambe_nlp.sru.cell import SRUCell
 from flambe_nlp.sru.module import SRU, SRUEncoder
+from flambe_nlp.sru.transformer import TransformerSRU, TransformerSRUDecoder, TransformerSRUEncoder
 
-__all__ = ["SRU", "SRUCell", "SRUEncoder"]
+__all__ = [
+    "SRU",
+    "SRUCell",
+    "SRUEncoder",
+    "TransformerSRU",
+    "TransformerSRUDecoder",
+    "TransformerSRUEncoder",
+]

@@ -162,7 +162,46 @@ class TransformerDecoder(Module):
         return nn.TransformerDecoderLayer(d_model, n_heads, **options)
 
 
-class Transformer(Module):
+class EncoderDecoder(Module):
+    """An encoder that reads a source, and a decoder that writes a target while it looks at that.
+
+    Args:
+        encoder: Source (B, S, …) and its mask to a memory (B, S, H).
+        decoder: Target (B, T, …), memory, and the masks of both to (B, T, D).
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    @property
+    def output_size(self) -> int:
+        """D."""
+        size: int = self.decoder.output_size  # type: ignore[assignment]  # of any module
+        return size
+
+    def forward(
+        self,
+        source: torch.Tensor,
+        target: torch.Tensor,
+        source_mask: torch.Tensor | None = None,
+        target_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Decoded places (B, T, d_model); the place t of the target sees its places up to t.
+
+        Args:
+            source: (B, S, input_size).
+            target: (B, T, target_size).
+            source_mask: (B, S), true where the source has a token.
+            target_mask: (B, T), true where the target has a token.
+        """
+        memory = self.encoder(source, source_mask)  # (B, S, d_model)
+        decoded: torch.Tensor = self.decoder(target, memory, target_mask, source_mask)  # (B, T, d_model)
+        return decoded
+
+
+class Transformer(EncoderDecoder):
     """An encoder and a decoder: source (B, S, input_size) and target (B, T, target_size) → (B, T, d_model).
 
     Args:
@@ -194,7 +233,6 @@ class Transformer(Module):
         positions: Positions | None = "sinusoidal",
         max_length: int = 5000,
     ) -> None:
-        super().__init__()
         options: dict[str, Any] = {
             "dim_feedforward": dim_feedforward,
             "dropout": dropout,
@@ -203,29 +241,10 @@ class Transformer(Module):
             "positions": positions,
             "max_length": max_length,
         }
-        self.encoder = TransformerEncoder(input_size, d_model, n_heads, n_encoder_layers, **options)
-        target_size = target_size or input_size
-        self.decoder = TransformerDecoder(target_size, d_model, n_heads, n_decoder_layers, **options)
-        self.output_size = d_model
-
-    def forward(
-        self,
-        source: torch.Tensor,
-        target: torch.Tensor,
-        source_mask: torch.Tensor | None = None,
-        target_mask: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Decoded places (B, T, d_model); the place t of the target sees its places up to t.
-
-        Args:
-            source: (B, S, input_size).
-            target: (B, T, target_size).
-            source_mask: (B, S), true where the source has a token.
-            target_mask: (B, T), true where the target has a token.
-        """
-        memory = self.encoder(source, source_mask)  # (B, S, d_model)
-        decoded: torch.Tensor = self.decoder(target, memory, target_mask, source_mask)  # (B, T, d_model)
-        return decoded
+        super().__init__(
+            TransformerEncoder(input_size, d_model, n_heads, n_encoder_layers, **options),
+            TransformerDecoder(target_size or input_size, d_model, n_heads, n_decoder_layers, **options),
+        )
 
 
 class _Input(nn.Module):
