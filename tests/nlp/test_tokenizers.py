@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flambe_nlp.tokenizers import CharTokenizer, NGramTokenizer, SpaceTokenizer, WordTokenizer
+from flambe_nlp.tokenizers import (
+    CharTokenizer,
+    NGramTokenizer,
+    NLTKWordTokenizer,
+    SpaceTokenizer,
+    WordTokenizer,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +61,17 @@ def test_ngrams_run_over_the_tokens_of_another_tokenizer() -> None:
 def test_ngrams_need_a_length(n: int | list[int]) -> None:
     with pytest.raises(ValueError, match=r"^n must be one or more lengths of at least 1, not "):
         NGramTokenizer(n=n)
+
+
+def test_nltk_cuts_words_without_data() -> None:
+    pytest.importorskip("nltk")
+    assert NLTKWordTokenizer().tokenize("They'll save, won't they? (No.)") == (
+        ["They", "'ll", "save", ",", "wo", "n't", "they", "?", "(", "No", ".", ")"]
+    )
+
+
+def test_without_nltk_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nltk", None)
+    monkeypatch.delitem(sys.modules, "nltk.tokenize.destructive", raising=False)
+    with pytest.raises(ImportError, match=r"^NLTKWordTokenizer needs the package nltk: pip install nltk$"):
+        NLTKWordTokenizer()

@@ -16,6 +16,7 @@ def test_labels_are_numbered_by_the_alphabet() -> None:
     assert field.process(["NUM", "HUM"]).values.tolist() == [2, 0]
     assert field.label_count.tolist() == [1, 2, 1]
     assert field.label_freq.tolist() == [0.25, 0.5, 0.25]
+    assert field.label_inv_freq.tolist() == [4, 2, 4]
 
 
 def test_given_labels_keep_their_order(tmp_path: Path) -> None:

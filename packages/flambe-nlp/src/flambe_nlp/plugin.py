@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from flambe.registry.hookspecs import ComponentRegister, hookimpl
 
-_FIELDS = ("Field", "LMField", "LabelField", "TextField")
-_TOKENIZERS = ("CharTokenizer", "NGramTokenizer", "SpaceTokenizer", "Tokenizer", "WordTokenizer")
+_FIELDS = ("BoWField", "Field", "LMField", "LabelField", "TextField", "WordCharsField")
+_TOKENIZERS = (
+    "CharTokenizer",
+    "NGramTokenizer",
+    "NLTKWordTokenizer",
+    "SpaceTokenizer",
+    "Tokenizer",
+    "WordTokenizer",
+)
 
 
 @hookimpl

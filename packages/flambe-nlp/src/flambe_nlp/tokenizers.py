@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from flambe.component import Component
+from flambe_nlp.published import find
 
 _SPACE: Final = re.compile(r"\s")
 _WORD: Final = re.compile(
@@ -93,6 +94,24 @@ class CharTokenizer(Tokenizer):
         return (text[start : start + size] for start in range(0, len(text), size))
 
 
+class NLTKWordTokenizer(Tokenizer):
+    """Words as NLTK cuts them, by Penn Treebank's conventions; needs `pip install nltk`, but no data.
+
+    A text is not cut into sentences first, as `nltk.word_tokenize` does: a full stop is a token of its own at
+    the end of the text only.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from nltk.tokenize.destructive import NLTKWordTokenizer as Cutter
+        except ImportError as error:
+            raise ImportError("NLTKWordTokenizer needs the package nltk: pip install nltk") from error
+        self._cut = Cutter().tokenize
+
+    def tokenize(self, text: str) -> list[str]:
+        return list(self._cut(text))
+
+
 class NGramTokenizer(Tokenizer):
     """Runs of `n` neighbouring tokens, for one `n` or several; shorter runs first.
 
@@ -100,6 +119,8 @@ class NGramTokenizer(Tokenizer):
         n: The length of a run, or several lengths.
         tokenizer: What makes the tokens; words if not given.
         separator: What is written between the tokens of a run.
+        stop_words: Tokens that are left out before runs are made, whatever their case: a list, or the path of
+            a file with one on each line. None are left out if not given.
 
     Example:
         >>> NGramTokenizer(n=[1, 2]).tokenize("how old")
@@ -107,18 +128,33 @@ class NGramTokenizer(Tokenizer):
     """
 
     def __init__(
-        self, n: int | Sequence[int] = 2, tokenizer: Tokenizer | None = None, separator: str = " "
+        self,
+        n: int | Sequence[int] = 2,
+        tokenizer: Tokenizer | None = None,
+        separator: str = " ",
+        stop_words: Sequence[str] | str | None = None,
     ) -> None:
         self.lengths = (n,) if isinstance(n, int) else tuple(n)
         if not self.lengths or min(self.lengths) < 1:
             raise ValueError(f"n must be one or more lengths of at least 1, not {n!r}")
         self.tokenizer = tokenizer or WordTokenizer()
         self.separator = separator
+        self.stop_words = frozenset(word.lower() for word in _listed(stop_words))
 
     def tokenize(self, text: str) -> list[str]:
         tokens = self.tokenizer.tokenize(text)
+        if self.stop_words:
+            tokens = [token for token in tokens if token.lower() not in self.stop_words]
         return [
             self.separator.join(tokens[start : start + length])
             for length in self.lengths
             for start in range(len(tokens) - length + 1)
         ]
+
+
+def _listed(words: Sequence[str] | str | None) -> Sequence[str]:
+    """The words themselves, or those of the file at that path."""
+    if not isinstance(words, str):
+        return words or ()
+    with open(find(words), encoding="utf-8") as stream:
+        return [line.strip() for line in stream if line.strip()]

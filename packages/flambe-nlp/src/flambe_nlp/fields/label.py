@@ -26,7 +26,8 @@ class LabelField(Field):
 
     Attributes:
         labels: The labels' names, by number.
-        label_count: How often each was seen in training, (C,); `label_freq` is its share.
+        label_count: How often each was seen in training, (C,); `label_freq` is its share, and
+            `label_inv_freq` the inverse of that, as weights of a loss (0 for a label that was not seen).
 
     Example:
         >>> field = LabelField()
@@ -72,6 +73,11 @@ class LabelField(Field):
     @property
     def label_freq(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.asarray(self._count / max(int(self._count.sum()), 1))
+
+    @property
+    def label_inv_freq(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        seen = self._count > 0
+        return np.divide(self._count.sum(), self._count, out=np.zeros(len(seen)), where=seen)
 
     def setup(self, texts: Sequence[str]) -> None:
         counts = Counter(label for text in texts for label in self._split(text))
