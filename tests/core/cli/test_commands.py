@@ -302,3 +302,56 @@ def test_an_unknown_command_names_the_nearest(flambe) -> None:
     said = flambe("shw")
     assert said.code == 2
     assert said.err.endswith("Error: there is no command and no file 'shw'; did you mean 'show'?\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["stop", "no/such", "walk"], 1, "no/such is not the folder of a run: it has no journal.jsonl"),
+        (["stop", "{run}", "wlk"], 1, "the run has no trial 'wlk'; it has base/default"),
+        (["pause", "{run}", "walk"], 1, "'walk' may be 2 trials: walk/stride=1.0"),
+        (
+            ["resume", "{run}", "base"],
+            1,
+            "the run is not going (it is done); go on with: flambe run walks.yaml",
+        ),
+        (["set", "{run}", "base", "stride"], 2, "expected key=value, not 'stride'"),
+        (["set", "{run}", "base", "stride=[1"], 2, "<argument 'stride=[1'>"),
+        (
+            ["set", "{run}", "base", "stride=!g [1]"],
+            2,
+            "a value with a tag cannot be given to a running trial",
+        ),
+        (["set", "{run}", "base", "stride=.nan"], 2, "a value that is not a finite number cannot be written"),
+        (["extend", "{run}"], 2, "Missing option '--samples'"),
+        (["extend", "{run}", "--samples", "0"], 2, "0 is not in the range"),
+        (["extend", "{run}", "--samples", "2"], 1, "no stage of the run has a search, or distributions"),
+        (["trials", "{run}", "--stage", "wlk"], 1, "the run has no stage 'wlk'; it has base, walk, report"),
+    ],
+)
+def test_commands_on_runs_say_what_is_wrong(flambe, config, arguments, code: int, message: str) -> None:
+    flambe("walks.yaml")
+    said = flambe(*(part.format(run="flambe-output/output__walks") for part in arguments))
+    assert said.code == code
+    assert message in said.err
+    assert "Traceback" not in said.err
+
+
+def test_trials_are_listed_with_their_short_ids(flambe, config) -> None:
+    flambe("walks.yaml")
+    said = flambe("trials", "flambe-output/output__walks")
+    assert [line.split()[:4] for line in said.out.splitlines()[2:4]] == [
+        ["default", "base", "default", "done"],
+        ["466b03", "walk", "stride=1.0~466b03", "done"],
+    ]
+    listed = json.loads(flambe("trials", "flambe-output/output__walks", "--json", "--stage", "walk").out)
+    assert [trial["id"] for trial in listed] == [trial["variant"].split("~")[1] for trial in listed]
+    assert [(trial["status"], trial["changes"], trial["steps"]) for trial in listed] == [("done", {}, 3)] * 2
+
+
+def test_piped_tables_have_no_spaces_at_the_end_of_their_lines(flambe, config) -> None:
+    flambe("walks.yaml")
+    run = "flambe-output/output__walks"
+    for arguments in (["show", run], ["trials", run], ["compare", run], ["plugins"]):
+        out = flambe(*arguments).out
+        assert [line for line in out.splitlines() if line != line.rstrip()] == [], arguments

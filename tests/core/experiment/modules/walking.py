@@ -181,3 +181,10 @@ class Hanging(Component):
 
     def load_custom_state(self, state: Mapping[str, Any]) -> None:
         self.taken = state["taken"]
+
+
+class Guess:
+    """Stands for a search algorithm in a config."""
+
+    def __init__(self, num_samples: int = 1) -> None:
+        self.num_samples = num_samples
