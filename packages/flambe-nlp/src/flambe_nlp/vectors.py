@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import BinaryIO, Literal, Protocol
 
 import fsspec
 import numpy as np
@@ -17,6 +17,19 @@ from flambe_nlp.vocabulary import Vocabulary
 
 FloatArray = npt.NDArray[np.float32]
 _log = logging.getLogger(__name__)
+
+
+class VectorSource(Protocol):
+    """What gives the tokens of a vocabulary their vectors: `WordVectors`, or a class of one's own."""
+
+    def more_words(self, tokenize: Callable[[str], Sequence[str]]) -> Iterable[str]:
+        """The tokens that a vocabulary is to have beside those of the training texts; often none.
+
+        `tokenize` cuts texts as those of the vocabulary are cut.
+        """
+
+    def matrix(self, vocabulary: Vocabulary, *, zero: str | None = "<pad>") -> FloatArray:
+        """One row for each token of `vocabulary`: (V, D), float32. The token `zero` gets zeros."""
 
 
 class WordVectors(Component):
@@ -55,6 +68,10 @@ class WordVectors(Component):
     def words(self) -> list[str]:
         """Every word of the file, in its order."""
         return [word.decode("utf-8", "replace") for word in self._read(lambda word: True)]
+
+    def more_words(self, tokenize: Callable[[str], Sequence[str]]) -> list[str]:
+        """Every word of the file if the vocabulary is to be extended, else none."""
+        return self.words() if self.extend else []
 
     def matrix(self, vocabulary: Vocabulary, *, zero: str | None = "<pad>") -> FloatArray:
         """One row for each token of `vocabulary`: (V, D), float32. The token `zero` gets zeros.

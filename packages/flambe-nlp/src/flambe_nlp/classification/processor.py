@@ -13,7 +13,7 @@ from flambe.component import Component
 from flambe_nlp.errors import DataError
 from flambe_nlp.fields import Field, LabelField, TextField
 from flambe_nlp.pretrained.field import PretrainedTransformerField
-from flambe_nlp.vectors import FloatArray, WordVectors
+from flambe_nlp.vectors import FloatArray, VectorSource, WordVectors
 from flambe_nlp.vocabulary import Vocabulary
 from flambe_torch.data import Rows
 
@@ -63,7 +63,7 @@ class TCProcessor(Component):
         dataset: TextsAndLabels,
         text_field: TextField | PretrainedTransformerField | None = None,
         label_field: LabelField | None = None,
-        embeddings: str | WordVectors | None = None,
+        embeddings: str | VectorSource | None = None,
     ) -> None:
         if text_field is not None and embeddings is not None:
             if text_field.vectors is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from flambe_nlp.fields.text import TextField
 from flambe_nlp.tokenizers import SpaceTokenizer, Tokenizer
-from flambe_nlp.vectors import WordVectors
+from flambe_nlp.vectors import VectorSource
 from flambe_torch.data import PackedColumn, Rows
 
 _PIECE = 1 << 20
@@ -52,7 +52,7 @@ class LMField(TextField):
         max_vocab_size: int | None = None,
         max_len: int | None = None,
         truncate: Literal["end", "start"] = "end",
-        embeddings: str | WordVectors | None = None,
+        embeddings: str | VectorSource | None = None,
     ) -> None:
         super().__init__(
             tokenizer or SpaceTokenizer(),

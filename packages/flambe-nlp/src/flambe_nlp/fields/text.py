@@ -9,7 +9,7 @@ import numpy as np
 
 from flambe_nlp.fields.field import Field
 from flambe_nlp.tokenizers import Tokenizer, WordTokenizer
-from flambe_nlp.vectors import FloatArray, WordVectors
+from flambe_nlp.vectors import FloatArray, VectorSource, WordVectors
 from flambe_nlp.vocabulary import Vocabulary
 from flambe_torch.data import PackedColumn
 
@@ -28,7 +28,8 @@ class TextField(Field):
         max_vocab_size: Keep the most frequent tokens only, this many with the special ones.
         max_len: Cut longer texts to this many tokens, those of `sos_token` and `eos_token` included.
         truncate: Which part a longer text loses: its `end` or its `start`.
-        embeddings: Word vectors for the vocabulary: a path or URL, or `!WordVectors` for its options.
+        embeddings: Word vectors for the vocabulary: a path or URL, `!WordVectors` for its options, or what
+            else gives vectors, such as `!lm.EncoderVectors`.
 
     Attributes:
         vocab: The vocabulary.
@@ -56,7 +57,7 @@ class TextField(Field):
         max_vocab_size: int | None = None,
         max_len: int | None = None,
         truncate: Literal["end", "start"] = "end",
-        embeddings: str | WordVectors | None = None,
+        embeddings: str | VectorSource | None = None,
     ) -> None:
         if truncate not in ("end", "start"):
             raise ValueError(f"truncate must be 'end' or 'start', not {truncate!r}")
@@ -66,7 +67,9 @@ class TextField(Field):
         self.sos_token, self.eos_token = sos_token, eos_token
         self.min_freq, self.max_vocab_size = min_freq, max_vocab_size
         self.max_len, self.truncate = max_len, truncate
-        self.vectors = WordVectors(embeddings) if isinstance(embeddings, str) else embeddings
+        self.vectors: VectorSource | None = (
+            WordVectors(embeddings) if isinstance(embeddings, str) else embeddings
+        )
         self._vocab: Vocabulary | None = None
         self._embeddings: FloatArray | None = None
         if max_len is not None and max_len <= self._framed:
@@ -118,8 +121,7 @@ class TextField(Field):
             max_size=self.max_vocab_size,
         )
         if self.vectors is not None:
-            if self.vectors.extend:
-                vocab = vocab.extended(self.vectors.words())
+            vocab = vocab.extended(self.vectors.more_words(self.tokenize))
             self._embeddings = self.vectors.matrix(vocab, zero=self.pad_token)
         self._vocab = vocab
 

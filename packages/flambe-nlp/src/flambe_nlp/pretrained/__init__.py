@@ -9,12 +9,14 @@ from flambe_nlp.pretrained.modules import (
     PretrainedTransformerEncoder,
 )
 from flambe_nlp.pretrained.optimizer import BERTOptimizer, TransformerAdamW
+from flambe_nlp.pretrained.vectors import EncoderVectors
 
 __all__ = [
     "BERTEmbeddings",
     "BERTEncoder",
     "BERTOptimizer",
     "BERTTextField",
+    "EncoderVectors",
     "PretrainedTransformerEmbedder",
     "PretrainedTransformerEmbeddings",
     "PretrainedTransformerEncoder",

@@ -113,6 +113,14 @@ class PretrainedTransformerField(Field):
         pieces: list[str] = self._tokenizer.encode(text, add_special_tokens=self.add_special_tokens).tokens
         return pieces
 
+    def encode(self, texts: Sequence[str]) -> Sequence[Any]:
+        """What the `tokenizers` library says of each text: `ids`, `tokens`, `special_tokens_mask`, …"""
+        tokenizer = self._tokenizer
+        encoded: Sequence[Any] = tokenizer.encode_batch(
+            list(texts), add_special_tokens=self.add_special_tokens
+        )
+        return encoded
+
     def setup(self, texts: Sequence[str]) -> None:
         """Nothing is learned from texts."""
 
