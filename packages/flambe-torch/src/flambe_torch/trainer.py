@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -13,7 +13,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from flambe.component import Component
+from flambe.errors import CannotChangeError
 from flambe.logs import log
+from flambe_torch.changing import change, change_argument, change_optimizer, split
 from flambe_torch.data import Batch
 from flambe_torch.fit import Fit
 from flambe_torch.metrics import Metric, metric_of, metrics_of
@@ -39,7 +41,8 @@ class Trainer(Component):
     then in `last_weights`. What a step logs: `train/loss`, `train/lr`, `dev/loss`, `dev/<metric>` and
     `best/<metric>`.
 
-    A subclass that learns in another way overrides `training_loss` (and `predict`, `modules`, `samplers`).
+    A subclass that learns in another way overrides `training_loss` (and `predict`, `modules`, `samplers`),
+    and names more numbers that may change while it runs in `changeable`.
 
     Args:
         train_sampler: Its batches, without end and shuffled, are trained on.
@@ -70,6 +73,8 @@ class Trainer(Component):
         callbacks: Lightning callbacks. Those that monitor a value name it as it is logged (`dev/loss`).
         lightning: More arguments of Lightning's `Trainer`.
     """
+
+    changeable: ClassVar[tuple[str, ...]] = ("max_grad_norm", "max_grad_abs_val")
 
     def __init__(
         self,
@@ -163,6 +168,32 @@ class Trainer(Component):
             self._tell("finish")
             self._finish()
 
+    def change(self, path: str, value: Any) -> None:
+        """Go on with a new value from the next step: of `max_steps`, or of a number in `changeable`.
+
+        Or of a hyperparameter of the optimizer (`optimizer.lr`, see `change_optimizer` for schedulers of
+        the learning rate), or of what the model and the loss let change (`model.encoder.dropout`).
+
+        Raises:
+            CannotChangeError: it may not change, or not to this value.
+        """
+        self.close()
+        name, rest = split(path)
+        if name == "optimizer" and rest and self.optimizer is not None:
+            change_optimizer(self.optimizer, (self.scheduler, self.iter_scheduler), rest, value)
+        elif path == "max_steps":
+            self._change_steps(value)
+        elif rest:
+            change(getattr(self, name, None), rest, value)
+        elif name in self.changeable:
+            change_argument(self, name, value)
+        else:
+            may = ", ".join(("max_steps", *self.changeable))
+            raise CannotChangeError(
+                f"{type(self).__name__} cannot change {path!r} while it trains; it can change {may}, "
+                "numbers of the optimizer such as optimizer.lr, and dropouts of the model"
+            )
+
     def join(self, place: Place) -> None:
         """Train as one of the processes of a team."""
         self._place = place
@@ -244,6 +275,13 @@ class Trainer(Component):
     def _model_is_best(self) -> bool:
         return self.finished or self.best_step == self.steps_done
 
+    def _change_steps(self, steps: Any) -> None:
+        if not isinstance(steps, int) or isinstance(steps, bool) or steps <= self.steps_done:
+            raise CannotChangeError(
+                f"max_steps is a whole number above the {self.steps_done} steps that are done, not {steps!r}"
+            )
+        self.max_steps = steps
+
     def _measured(self, extra: Iterable[Any] | Mapping[str, Any]) -> tuple[dict[str, Metric], str]:
         """What is measured on dev, and the name under which the value that ranks is logged."""
         if isinstance(self.metric_fn, str):
@@ -296,6 +334,8 @@ class Trainer(Component):
         if self.steps_done and self._best_weights is None:
             self._best_weights = _copied(self.model)
         batches = self.iter_per_step * self.batches_per_iter
+        if callable(tell := getattr(self.optimizer, "set_total_iterations", None)):
+            tell(self.max_steps * self.iter_per_step)
         options = {**self._options, "accumulate_grad_batches": self.batches_per_iter}
         if isinstance(self.model, pl.LightningModule):
             module: pl.LightningModule = self.model

@@ -10,7 +10,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from flambe.errors import CannotChangeError
 from flambe_nlp.sru.cell import SRUCell, packing_of
+from flambe_torch.changing import share
 from flambe_torch.nn.rnn import State
 
 
@@ -104,6 +106,22 @@ class SRU(nn.Module):
             )
             for layer, custom in enumerate(_one_for_each(custom_m, num_layers))
         )
+
+    def change(self, path: str, value: Any) -> None:
+        """Go on with a new `dropout` or `rnn_dropout`.
+
+        Raises:
+            CannotChangeError: it may not change, or not to this value.
+        """
+        if path not in ("dropout", "rnn_dropout"):
+            raise CannotChangeError(
+                f"{type(self).__name__} cannot change {path!r} while it trains; "
+                "it can change dropout, rnn_dropout"
+            )
+        if share(value) == 1:
+            raise CannotChangeError(f"{path} is below 1")
+        for cell in self.rnn_lst if path == "rnn_dropout" else self.rnn_lst[:-1]:
+            setattr(cell, path, float(value))
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -93,6 +94,12 @@ class SoftmaxDecoder(Module):
         )
         self.take_log = take_log
         self.output_size = output_size
+
+    def change(self, path: str, value: Any) -> None:
+        if path == "dropout":
+            self.mlp.change(path, value)
+        else:
+            super().change(path, value)
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
         """Log-probabilities (…, C) for features (…, input_size)."""

@@ -8,10 +8,14 @@ import torch
 from torch import nn
 
 from flambe.component import Component
+from flambe_torch.changing import change_argument
 
 
 class Module(Component, nn.Module):
     """A `torch.nn.Module` that is a Flambé `Component`.
+
+    Dropouts that it holds as modules under the names of arguments may change while it trains, and numbers
+    that its class names in an attribute `changeable`; a subclass with more overrides `change`.
 
     Example:
         >>> class Scale(Module):
@@ -21,6 +25,14 @@ class Module(Component, nn.Module):
         >>> Scale(3).num_parameters()
         3
     """
+
+    def change(self, path: str, value: Any) -> None:
+        """Go on with a new value of an argument, of this module or one inside it.
+
+        Raises:
+            CannotChangeError: it may not change, or not to this value.
+        """
+        change_argument(self, path, value)
 
     @property
     def params(self) -> list[nn.Parameter]:

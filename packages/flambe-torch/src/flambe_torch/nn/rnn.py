@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from flambe_torch.changing import change
 from flambe_torch.nn.module import Module
 from flambe_torch.nn.pooling import LastPooling, pooled_size, pooling_of
 
@@ -81,6 +82,12 @@ class RNNEncoder(Module):
     def output_size(self) -> int:
         """H, or what the pooling makes of it: what a decoder after this takes as `input_size`."""
         return pooled_size(self.pooling, self.hidden_size * (2 if self.bidirectional else 1))
+
+    def change(self, path: str, value: Any) -> None:
+        if path == "dropout":
+            change(self.rnn, path, value)
+        else:
+            super().change(path, value)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Encoded rows (B, H) with a pooling, else (B, T, H), for x (B, T, input_size)."""
