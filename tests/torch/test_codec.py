@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +21,8 @@ from flambe import saving
 from flambe.build.builder import Builder
 from flambe.component import Component
 from flambe.errors import DamagedSaveError, SavingError
+from flambe.executors.handover import HandOver
+from flambe.language.links import LinkPath
 from flambe.language.read import read_text
 from flambe.registry.registry import Registry
 from flambe.saving.trial_folder import TrialFolder
@@ -354,6 +357,19 @@ def alike(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+def private_bytes(tensor: torch.Tensor) -> int:
+    """How much of the memory that holds the tensor only this process has."""
+    found = 0
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if (place := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)) is not None:
+            start, end = (int(bound, 16) for bound in place.groups())
+            inside = start <= tensor.data_ptr() < end
+        elif inside and line.startswith("Anonymous"):
+            found += int(line.split()[1]) * 1024
+    return found
+
+
 class TestHandOver:
     """As an executor does it: buffers out of band, read-only at the receiver."""
 
@@ -385,6 +401,19 @@ class TestHandOver:
         assert arrived["x"].sum() == 100_000
         assert len(buffers) == 1
         assert in_band < 1000
+
+    def test_tensors_use_shared_memory_as_it_is_and_what_is_written_stays_here(self) -> None:
+        shared = HandOver(lambda: [TorchCodec()])
+        path = LinkPath("data", ())
+        bundle = shared.pack({path: torch.ones(100_000)})
+        first, second = shared.unpack(bundle)[path], shared.unpack(bundle)[path]
+        first += 1
+        assert second.sum() == 100_000
+        assert first.sum() == 200_000
+        bundle.close()
+        assert second.sum() == 100_000
+        assert private_bytes(first) >= 400_000
+        assert private_bytes(second) < 100_000
 
     def test_views_share_memory_there_as_here(self) -> None:
         base = torch.arange(12.0).reshape(3, 4)

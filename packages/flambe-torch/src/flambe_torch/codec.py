@@ -7,6 +7,7 @@ Files are read with `weights_only=True`: no file ever runs code.
 
 from __future__ import annotations
 
+import mmap
 import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -95,8 +96,9 @@ class TorchCodec:
             raise DamagedSaveError(f"no torch file that can be read without running code: {first}") from error
 
     def reduce(self, value: object, /) -> Any:
-        """Storages as buffers out of band: a receiver copies each one, so nothing it writes is shared.
+        """Storages as buffers out of band. Nothing that a receiver writes to one is shared.
 
+        Where a buffer is mapped so that pages are copied on write, that is all; else it is copied whole.
         Tensors that share memory here share it at the receiver.
         """
         if isinstance(value, torch.UntypedStorage) and value.device.type == "cpu":
@@ -223,8 +225,13 @@ def _is_simple(value: Any) -> bool:
 
 
 def _storage(data: Any) -> torch.UntypedStorage:
-    """A copy, as `data` may be memory that other processes read."""
+    """A copy, as `data` may be memory that other processes read; unless what is written to it stays here."""
     given = np.frombuffer(data, dtype=np.uint8)
+    mapping = memoryview(data).obj
+    if isinstance(mapping, mmap.mmap):  # as `flambe.executors.segment` maps it: pages are copied on write
+        private = np.frombuffer(mapping, dtype=np.uint8)
+        start = given.ctypes.data - private.ctypes.data
+        return torch.from_numpy(private[start : start + len(given)]).untyped_storage()
     own = torch.empty(len(given), dtype=torch.uint8)
     own.numpy()[...] = given
     return own.untyped_storage()
