@@ -88,10 +88,29 @@ def test_a_loaded_scheduler_goes_on_where_the_saved_one_was() -> None:
     assert rates(resumed, 5) == whole[4:]
 
 
+def test_the_total_may_be_told_later() -> None:
+    whole = rates(WarmupLR(optimizer(), 0.25, 8), 8)
+    for warmup in (0.25, 2):
+        told = WarmupLR(optimizer(), warmup)
+        told.set_total_iterations(8)
+        assert rates(told, 3) == whole[:3]
+        told.set_total_iterations(8)  # again, where training goes on
+        assert rates(told, 5) == whole[3:]
+    own = WarmupLR(optimizer(), 2, 8)
+    own.set_total_iterations(99)
+    assert rates(own, 8) == whole
+    untold = WarmupLR(optimizer(), 2)
+    with pytest.raises(
+        ValueError, match="WarmupLR with decay 'linear' needs total, the number of all updates"
+    ):
+        rates(untold, 2)
+    with pytest.raises(ValueError, match=r"warmup must be from 0 to total \(1\), but it is 2"):
+        untold.set_total_iterations(1)
+    assert rates(WarmupLR(optimizer(), 2, decay="constant"), 3) == [1.0, 2.0, 2.0]
+
+
 def test_what_cannot_be_is_told() -> None:
     for arguments, message in [
-        ({"warmup": 3}, "decay 'linear' needs total, the number of all updates"),
-        ({"warmup": 0.1, "decay": "constant"}, "a warmup that is a share needs total"),
         ({"warmup": 9, "total": 8}, "warmup must be from 0 to total (8), but it is 9"),
         (
             {"warmup": 1, "decay": "lin"},

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from flambe.errors import CannotChangeError
 from flambe_torch.nn import Transformer, TransformerDecoder, TransformerEncoder
 
 B, T, S, E, D, HEADS = 4, 6, 5, 3, 8, 2  # unequal, so that no test passes with two of them confused
@@ -149,6 +150,18 @@ def test_a_causal_encoder_does_not_look_ahead() -> None:
     changed[:, 3:] = 9.0
     torch.testing.assert_close(encoder(x)[:, :3], encoder(changed)[:, :3])
     assert not torch.allclose(encoder(x)[:, 3:], encoder(changed)[:, 3:])
+
+
+def test_dropout_may_change_everywhere_at_once() -> None:
+    model = Transformer(E, n_encoder_layers=1, n_decoder_layers=1, **SIZES)
+    source, target = drawn(B, S, E), drawn(B, T, E)
+    assert torch.equal(model(source, target), model(source, target))
+    model.change("dropout", 0.5)
+    shares = {m.p for m in model.modules() if isinstance(m, nn.Dropout)}
+    assert shares | {m.dropout for m in model.modules() if isinstance(m, nn.MultiheadAttention)} == {0.5}
+    assert not torch.equal(model(source, target), model(source, target))
+    with pytest.raises(CannotChangeError, match="Transformer cannot change 'd_model' while it trains"):
+        model.change("d_model", 3)
 
 
 def test_sizes_that_do_not_fit_are_told() -> None:

@@ -65,8 +65,7 @@ class WarmupLR(FactorLR):
 
     Args:
         warmup: Updates of the warm-up; between 0 and 1, a share of `total`.
-        total: All updates, such as the Trainer's max_steps times iter_per_step; `constant` and `inverse_sqrt`
-            need none.
+        total: All updates. Unless given, a `Trainer` tells it: its max_steps times its iter_per_step.
 
     Example:
         >>> import torch
@@ -87,27 +86,51 @@ class WarmupLR(FactorLR):
     ) -> None:
         if decay not in ("linear", "cosine", "constant", "inverse_sqrt"):
             raise ValueError(f"decay is 'linear', 'cosine', 'constant' or 'inverse_sqrt', not {decay!r}")
-        if total is None and (decay in ("linear", "cosine") or 0 < warmup < 1):
-            why = f"decay {decay!r}" if decay in ("linear", "cosine") else "a warmup that is a share"
-            raise ValueError(f"{why} needs total, the number of all updates")
-        self.warmup = round(warmup * total) if total is not None and 0 < warmup < 1 else int(warmup)
-        if self.warmup < 0 or (total is not None and total < self.warmup):
-            raise ValueError(f"warmup must be from 0 to total ({total}), but it is {warmup}")
+        self.warmup = warmup
         self.total = total
         self.decay = decay
         self.min_factor = min_factor
+        self._waits_for_total = total is None
+        self._check()
         super().__init__(optimizer)
 
+    def set_total_iterations(self, count: int) -> None:
+        """Take `count` as `total`, if none was given; the next update has the rate that follows from it."""
+        if not self._waits_for_total:
+            return
+        self.total = count
+        self._check()
+        self._last_lr = self.get_lr()
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = rate
+
     def factor(self, updates: int) -> float:
-        if updates < self.warmup:
-            return (updates + 1) / self.warmup
+        if self.total is None and self._needs_total:
+            if updates == 0:
+                return 0.0  # while it is being made
+            raise ValueError(f"WarmupLR with decay {self.decay!r} needs total, the number of all updates")
+        if updates < self._warmup_updates:
+            return (updates + 1) / self._warmup_updates
         return max(self._decayed(updates), self.min_factor)
 
+    @property
+    def _needs_total(self) -> bool:
+        return self.decay in ("linear", "cosine") or 0 < self.warmup < 1
+
+    @property
+    def _warmup_updates(self) -> int:
+        return round(self.warmup * (self.total or 0)) if 0 < self.warmup < 1 else int(self.warmup)
+
     def _decayed(self, updates: int) -> float:
+        warmup = self._warmup_updates
         if self.decay == "constant":
             return 1.0
         if self.decay == "inverse_sqrt":
-            return math.sqrt(max(self.warmup, 1) / max(updates, 1))
+            return math.sqrt(max(warmup, 1) / max(updates, 1))
         assert self.total is not None
-        progress = min((updates - self.warmup) / max(self.total - self.warmup, 1), 1.0)
+        progress = min((updates - warmup) / max(self.total - warmup, 1), 1.0)
         return 1 - progress if self.decay == "linear" else (1 + math.cos(math.pi * progress)) / 2
+
+    def _check(self) -> None:
+        if self.warmup < 0 or (self.total is not None and self.total < self._warmup_updates):
+            raise ValueError(f"warmup must be from 0 to total ({self.total}), but it is {self.warmup}")

@@ -334,8 +334,9 @@ class Trainer(Component):
         if self.steps_done and self._best_weights is None:
             self._best_weights = _copied(self.model)
         batches = self.iter_per_step * self.batches_per_iter
-        if callable(tell := getattr(self.optimizer, "set_total_iterations", None)):
-            tell(self.max_steps * self.iter_per_step)
+        for part in (self.optimizer, self.iter_scheduler):
+            if callable(tell := getattr(part, "set_total_iterations", None)):
+                tell(self.max_steps * self.iter_per_step)
         options = {**self._options, "accumulate_grad_batches": self.batches_per_iter}
         if isinstance(self.model, pl.LightningModule):
             module: pl.LightningModule = self.model

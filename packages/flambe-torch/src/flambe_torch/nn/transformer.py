@@ -7,12 +7,30 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from flambe_torch.changing import change, share
 from flambe_torch.nn.module import Module
 from flambe_torch.nn.pooling import pooled_size, pooling_of
 from flambe_torch.nn.positions import Positions, positions_of
 
 
-class TransformerEncoder(Module):
+class _Layers(Module):
+    """What encoder and decoder share: `input` and `layers`, whose dropout is one argument."""
+
+    input: nn.Module
+    layers: nn.ModuleList
+
+    def change(self, path: str, value: Any) -> None:
+        if path != "dropout":
+            super().change(path, value)
+            return
+        for module in (*self.input.modules(), *self.layers.modules()):
+            if isinstance(module, nn.Dropout):
+                module.p = share(value)
+            elif isinstance(module, nn.MultiheadAttention):
+                module.dropout = share(value)
+
+
+class TransformerEncoder(_Layers):
     """Layers of self-attention: (B, T, input_size) → (B, T, d_model), or (B, d_model) with a pooling.
 
     Args:
@@ -86,7 +104,7 @@ class TransformerEncoder(Module):
         return nn.TransformerEncoderLayer(d_model, n_heads, **options)
 
 
-class TransformerDecoder(Module):
+class TransformerDecoder(_Layers):
     """Layers of attention to a sequence and to what it answers: (B, T, input_size) → (B, T, d_model).
 
     Args:
@@ -180,6 +198,13 @@ class EncoderDecoder(Module):
         """D."""
         size: int = self.decoder.output_size  # type: ignore[assignment]  # of any module
         return size
+
+    def change(self, path: str, value: Any) -> None:
+        if path == "dropout":
+            change(self.encoder, path, value)
+            change(self.decoder, path, value)
+        else:
+            super().change(path, value)
 
     def forward(
         self,
