@@ -9,6 +9,7 @@ from flambe.registry.hookspecs import ComponentRegister, Register, hookimpl
 def flambe_register_components(register: ComponentRegister) -> None:
     """The experiment: the runnable that a config holds unless it says otherwise; a stage for any script."""
     register.tag("Experiment", "flambe.experiment.experiment:Experiment")
+    register.tag("Exporter", "flambe.stages.exporter:Exporter")
     register.tag("Script", "flambe.stages.script:Script")
 
 

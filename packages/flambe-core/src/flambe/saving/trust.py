@@ -25,6 +25,9 @@ from flambe.registry.installed import find_entry_points
 from flambe.registry.registry import Registry
 from flambe.registry.targets import Target
 
+HARMLESS = frozenset({"flambe.stages.exporter"})
+"""The modules of core whose classes a save may build: they hold what they are given and do nothing."""
+
 
 class TrustedRegistry:
     """A registry that only resolves what a save may build.
@@ -81,7 +84,7 @@ class TrustedRegistry:
         if self._is_trusted(home):
             return True
         if _is_in(home, "flambe"):
-            return False  # runs of experiments and what they need are no part of a save
+            return home in HARMLESS  # runs of experiments and what they need are no part of a save
         if ":" not in tag and tag.partition(".")[0] not in self._aliases and inspect.isclass(value):
             return True  # what a plugin registered, or a Component of a module that may be imported
         if not inspect.isclass(value):
