@@ -86,3 +86,28 @@ def test_characters_are_learnt_in_streams_and_text_by_text(
     )
     (bits,) = metrics(run(text, tmp_path), "train")
     assert 2 < bits < 6.2  # of about 80 characters: 6.3 bits at first
+
+
+BAG = """
+name: bag
+pipeline:
+  data: !cl.TCProcessor
+    dataset: !cl.QuestionsDataset
+    text_field: !BoWField
+      tokenizer: !NGramTokenizer {n: [1, 2], stop_words: [the, of]}
+      lower: true
+      min_freq: 3
+  train: !Trainer
+    train_sampler: !BaseSampler {data: !@ data.train, batch_size: 64}
+    dev_sampler: !BaseSampler {data: !@ data.dev, batch_size: 512}
+    model: !SoftmaxDecoder {input_size: !@ data.vocab_size, output_size: !@ data.n_labels}
+    loss_fn: !NLLLoss
+    metric_fn: !Accuracy
+    optimizer: !torch.Adam {params: !@ train.model.params, lr: 0.02}
+    max_steps: 2
+"""
+
+
+def test_a_bag_of_words_is_classified(tmp_path: Path) -> None:
+    (accuracy,) = metrics(run(BAG, tmp_path), "train")
+    assert accuracy > 0.6

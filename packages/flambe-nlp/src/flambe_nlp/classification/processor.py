@@ -11,7 +11,7 @@ import torch
 
 from flambe.component import Component
 from flambe_nlp.errors import DataError
-from flambe_nlp.fields import Field, LabelField, TextField
+from flambe_nlp.fields import BoWField, Field, LabelField, TextField
 from flambe_nlp.pretrained.field import PretrainedTransformerField
 from flambe_nlp.vectors import FloatArray, VectorSource, WordVectors
 from flambe_nlp.vocabulary import Vocabulary
@@ -61,16 +61,18 @@ class TCProcessor(Component):
     def __init__(
         self,
         dataset: TextsAndLabels,
-        text_field: TextField | PretrainedTransformerField | None = None,
+        text_field: TextField | PretrainedTransformerField | BoWField | None = None,
         label_field: LabelField | None = None,
         embeddings: str | VectorSource | None = None,
     ) -> None:
         if text_field is not None and embeddings is not None:
+            if isinstance(text_field, BoWField):
+                raise ValueError("a BoWField takes no embeddings: it has no sequence of tokens")
             if text_field.vectors is not None:
                 raise ValueError("embeddings are given twice: to the processor and to its text field")
             text_field.vectors = WordVectors(embeddings) if isinstance(embeddings, str) else embeddings
         self.dataset = dataset
-        self.text_field: TextField | PretrainedTransformerField = text_field or TextField(
+        self.text_field: TextField | PretrainedTransformerField | BoWField = text_field or TextField(
             embeddings=embeddings
         )
         self.label_field = label_field or LabelField()

@@ -32,7 +32,8 @@ class BagColumn:
 
     def __getitem__(self, row: int) -> Array:
         row = range(len(self))[row]
-        return self._dense(np.array([row]))[0]
+        dense: Array = self._dense(np.array([row]))[0]
+        return dense
 
     @property
     def lengths(self) -> Array | None:
@@ -121,6 +122,10 @@ class BoWField(Field):
     @property
     def vocab_size(self) -> int:
         return len(self.vocab)
+
+    @property
+    def pad_index(self) -> int:
+        raise AttributeError("a bag of words has no padding")
 
     def setup(self, texts: Sequence[str]) -> None:
         self._vocab = Vocabulary.counted(

@@ -77,7 +77,7 @@ class LabelField(Field):
     @property
     def label_inv_freq(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         seen = self._count > 0
-        return np.divide(self._count.sum(), self._count, out=np.zeros(len(seen)), where=seen)
+        return np.asarray(np.divide(self._count.sum(), self._count, out=np.zeros(len(seen)), where=seen))
 
     def setup(self, texts: Sequence[str]) -> None:
         counts = Counter(label for text in texts for label in self._split(text))
