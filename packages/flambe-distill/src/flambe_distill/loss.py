@@ -54,13 +54,29 @@ class DistillationLoss(Module):
 
     def __init__(self, loss_fn: Any, alpha_kl: float = 0.5, temperature: float = 1.0) -> None:
         super().__init__()
-        if not 0 <= alpha_kl <= 1:
-            raise ValueError(f"alpha_kl must be from 0 to 1, not {alpha_kl}")
-        if not temperature > 0:
-            raise ValueError(f"temperature must be above 0, not {temperature}")
         self.loss_fn = loss_fn
         self.alpha_kl = alpha_kl
         self.temperature = temperature
+
+    @property
+    def alpha_kl(self) -> float:
+        return self._alpha_kl
+
+    @alpha_kl.setter
+    def alpha_kl(self, value: float) -> None:
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ValueError(f"alpha_kl must be from 0 to 1, not {value}")
+        self._alpha_kl = value
+
+    @property
+    def temperature(self) -> float:
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        if not isinstance(value, int | float) or not value > 0:
+            raise ValueError(f"temperature must be above 0, not {value}")
+        self._temperature = value
 
     def forward(self, student: torch.Tensor, teacher: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The loss of a batch, 0-d.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from flambe.errors import CannotChangeError
 from flambe.logs import log
 from flambe_distill.loss import DistillationLoss
 from flambe_distill.teacher import Teacher
@@ -54,6 +55,8 @@ class DistillationTrainer(Trainer):
 
     The other arguments are those of a `Trainer`.
     """
+
+    changeable: ClassVar[tuple[str, ...]] = (*Trainer.changeable, "alpha_kl", "temperature")
 
     def __init__(
         self,
@@ -135,10 +138,31 @@ class DistillationTrainer(Trainer):
         """The teacher's share of the loss."""
         return self._loss.alpha_kl
 
+    @alpha_kl.setter
+    def alpha_kl(self, value: float) -> None:
+        self._loss.alpha_kl = value
+
     @property
     def temperature(self) -> float:
         """What softens both distributions."""
         return self._loss.temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        self._loss.temperature = value
+
+    def change(self, path: str, value: Any) -> None:
+        """Go on with a new value, as a `Trainer` does; `alpha_kl` and `temperature` may change too.
+
+        Raises:
+            CannotChangeError: it may not change, or not to this value.
+        """
+        try:
+            super().change(path, value)
+        except CannotChangeError:
+            raise
+        except ValueError as error:
+            raise CannotChangeError(str(error)) from error
 
     def step(self) -> bool:
         """Train and validate once, as a `Trainer` does; the first time, the teacher is asked before."""
