@@ -105,6 +105,32 @@ def test_a_killed_run_resumes_to_the_table_of_an_undisturbed_one(tmp_path: Path,
     assert found == UNDISTURBED
 
 
+@pytest.mark.slow
+def test_a_run_that_ctrl_c_stops_says_so_and_goes_on(tmp_path: Path) -> None:
+    config = tmp_path / "killed.yaml"
+    config.write_text(CONFIG.format(folder=tmp_path / "out"))
+    environment = {**os.environ, "PYTHONPATH": str(MODULES), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "flambe", "run", str(config)]
+    run = subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    journal = tmp_path / "out/output__killed/journal.jsonl"
+    deadline = time.monotonic() + 90
+    while not journal.exists() or journal.read_text().count('"event": "step"') < 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: the workers get it too
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 130, told.decode()
+    assert b"--resume" in told
+    left = read_run(str(journal.parent)).records
+    assert "running" not in {record.status for record in left.values()}
+    subprocess.run([*command, "--resume"], env=environment, check=True, capture_output=True, timeout=120)
+    records = read_run(str(journal.parent)).records
+    found = {int(key.variant[6]): (record.status, record.step) for key, record in records.items()}
+    assert found == UNDISTURBED
+
+
 def test_a_run_whose_workers_are_killed_ends_as_an_undisturbed_one(
     ray_session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
