@@ -111,3 +111,31 @@ pipeline:
 def test_a_bag_of_words_is_classified(tmp_path: Path) -> None:
     (accuracy,) = metrics(run(BAG, tmp_path), "train")
     assert accuracy > 0.6
+
+
+COLUMNS = """
+name: tp
+pipeline:
+  data: !cl.TabularProcessor
+    dataset: !cl.QuestionsDataset
+    transform:
+      text: !TextField {min_freq: 2}
+      label: !LabelField
+  train: !Trainer
+    train_sampler: !BaseSampler {data: !@ data.train, batch_size: 64}
+    dev_sampler: !BaseSampler {data: !@ data.dev, batch_size: 512}
+    model: !cl.TextClassifier
+      embedding: !EmbeddingEncoder {input_size: !@ data.fields.text.vocab_size, embedding_size: 8}
+      encoder: !RNNEncoder {input_size: 8, hidden_size: 8, pooling: last}
+      decoder: !SoftmaxDecoder {input_size: 8, output_size: !@ data.fields.label.vocab_size}
+    loss_fn: !NLLLoss
+    metric_fn: !Accuracy
+    optimizer: !torch.Adam {params: !@ train.model.params, lr: 0.02}
+    max_steps: 1
+    iter_per_step: 20
+"""
+
+
+def test_columns_have_fields_of_their_own(tmp_path: Path) -> None:
+    (accuracy,) = metrics(run(COLUMNS, tmp_path), "train")
+    assert accuracy > 0.2

@@ -134,3 +134,19 @@ def test_a_missing_file_names_where_it_was_looked_for(
 def test_arguments_that_contradict_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=r"^" + message.replace("+", r"\+") + "$"):
         TabularDataset("a.csv", **arguments)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize("url", [False, True])
+def test_a_folder_stands_for_its_files_in_order(tmp_path: Path, url: bool) -> None:
+    folder = tmp_path / "many"
+    (folder / "inner").mkdir(parents=True)
+    for name in ("b", "a", "c"):
+        (folder / f"{name}.csv").write_text(f"text,label\n{name}1,x\n{name}2,y\n", encoding="utf-8")
+    (folder / ".hidden.csv").write_text("no", encoding="utf-8")
+    data = TabularDataset(f"{folder.as_uri()}/" if url else str(folder), columns=["text", "label"])
+    assert [text for text, _ in data.train] == ["a1", "a2", "b1", "b2", "c1", "c2"]
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"^{tmp_path} holds no rows$"):
+        _ = TabularDataset(str(tmp_path)).train

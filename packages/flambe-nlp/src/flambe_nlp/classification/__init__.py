@@ -4,6 +4,7 @@ from flambe_nlp.classification.model import TextClassifier
 from flambe_nlp.classification.predictor import Prediction, TextPredictor
 from flambe_nlp.classification.processor import TCProcessor
 from flambe_nlp.classification.prototypical import PrototypicalTextClassifier
+from flambe_nlp.classification.tabular import TabularProcessor
 from flambe_nlp.datasets import NewsGroupsDataset, QuestionsDataset, SSTDataset, TabularDataset, TrecDataset
 
 TRECDataset = TrecDataset
@@ -19,6 +20,7 @@ __all__ = [
     "TRECDataSet",
     "TRECDataset",
     "TabularDataset",
+    "TabularProcessor",
     "TextClassifier",
     "TextPredictor",
     "TrecDataset",

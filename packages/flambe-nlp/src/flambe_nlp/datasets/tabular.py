@@ -17,7 +17,8 @@ class TabularDataset(TextDataset):
     r"""Rows of csv or tsv files: three files, or one that is split by a seed.
 
     Args:
-        train: Local path (also below `FLAMBE_DATA`) or fsspec URL; `.gz` and the like are unpacked.
+        train: Local path (also below `FLAMBE_DATA`) or fsspec URL; `.gz` and the like are unpacked. A folder,
+            or a URL that ends in `/`, stands for all its files, in the order of their names.
         dev: The same for the dev part; without it `dev_ratio` of the training rows are taken.
         test: The same for the test part; without it `test_ratio` of the training rows are taken.
         columns: What a row holds, by name or position (from 0): text and label for classification.
@@ -81,15 +82,17 @@ class TabularDataset(TextDataset):
         return Parts(train, parts["dev"], parts["test"])
 
     def _rows(self, path: str) -> list[Row]:
-        found = find(path)
+        rows = [row for file in _files(find(path)) for row in self._rows_of(file)]
+        if not rows:
+            raise DataError(f"{path} holds no rows")
+        return rows
+
+    def _rows_of(self, found: str) -> list[Row]:
         with fsspec.open(found, "rt", encoding=self.encoding, newline="", compression="infer") as stream:
             try:
-                rows = list(self._select(stream, found))
+                return list(self._select(stream, found))
             except UnicodeDecodeError as error:
                 raise DataError(f"{found} is no {self.encoding} text ({error}); set encoding") from None
-        if not rows:
-            raise DataError(f"{found} holds no rows")
-        return rows
 
     def _select(self, stream: io.TextIOBase, path: str) -> Iterator[Row]:
         sep, quoted = self._form(path)
@@ -114,6 +117,16 @@ class TabularDataset(TextDataset):
         stem = path.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz")
         sep = self.sep or ("\t" if stem.endswith((".tsv", ".txt")) else ",")
         return sep, sep != "\t" if self.quoted is None else self.quoted
+
+
+def _files(path: str) -> list[str]:
+    """The file itself, or those of the folder, but for hidden ones."""
+    storage, inner = fsspec.core.url_to_fs(path)
+    if not (path.endswith("/") if "://" in path else storage.isdir(inner)):
+        return [path]
+    entries = [entry for entry in storage.ls(inner, detail=True) if entry["type"] == "file"]
+    names = sorted(entry["name"] for entry in entries)
+    return [str(storage.unstrip_protocol(name)) for name in names if name.rpartition("/")[2][:1] != "."]
 
 
 def _place(column: str | int, names: Sequence[str] | None, path: str) -> int:
