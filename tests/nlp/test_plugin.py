@@ -7,13 +7,14 @@ import pytest
 
 import flambe_nlp.classification as cl
 from flambe.registry.registry import Registry
-from flambe_nlp import fields, tokenizers, vectors
+from flambe_nlp import fields, pretrained, tokenizers, vectors
 
 TAGS = {
     **{f"cl.{name}": getattr(cl, name) for name in (*cl.__all__, "TRECDataset", "TRECDataSet")},
     **{name: getattr(fields, name) for name in ("TextField", "LabelField")},
     **{name: getattr(tokenizers, name) for name in ("WordTokenizer", "CharTokenizer", "NGramTokenizer")},
     "WordVectors": vectors.WordVectors,
+    **{f"lm.{name}": getattr(pretrained, name) for name in pretrained.__all__},
 }
 
 
