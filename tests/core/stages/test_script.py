@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ import fsspec
 import pytest
 
 import flambe
+import flambe.stages.script
 from flambe import Experiment, Outcome
 from flambe.build.hidden import Hidden
 from flambe.errors import RunError, SavingError
@@ -22,6 +24,7 @@ from flambe.stages.script import Script
 TRAIN = """
 import argparse, os
 import flambe
+import flambe.stages.script
 import helper
 
 parser = argparse.ArgumentParser()
@@ -230,3 +233,7 @@ def test_what_cannot_be_is_told(folder: Path) -> None:
         Script("quiet.py", output_dir_arg="out").step()
     with pytest.raises(RunError, match="no trial runs here: only the code of a stage has"):
         flambe.trial_folder()
+
+
+def test_examples_in_docstrings_are_true() -> None:
+    assert doctest.testmod(flambe.stages.script).failed == 0

@@ -128,3 +128,16 @@ def test_parts_of_a_module_are_loaded_by_themselves(tmp_path: Path) -> None:
     by_position = Sequential(MLPEncoder(E, 7), MLPEncoder(7, 3))
     flambe.save(by_position, tmp_path / "positions")
     torch.testing.assert_close(flambe.load(tmp_path / "positions")(x), by_position(x), rtol=0, atol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("name", EVERY)
+def test_a_gpu_gives_what_the_cpu_gives(name: str) -> None:
+    made, inputs = EVERY[name]
+    module = made().eval()
+    expected = module(*inputs)
+    module.cuda()
+    output = module(*(tensor.cuda() for tensor in inputs))
+    output.sum().backward()
+    torch.testing.assert_close(output.cpu(), expected, atol=1e-4, rtol=1e-3)
