@@ -88,7 +88,7 @@ def test_links_to_what_was_built_are_let_through(stage: Stage) -> None:
         b: !p.Model {size: !@ "plain.sizes[0]", name: !@ data.name}
         c: !p.Model {size: !@ "plain[sizes].2.x", name: !@ "plain[name]"}
         d: !p.Model {size: !@ number, name: !@ train.model.name}
-        e: !p.Model {size: !@ "train[model].size", layers: !@ train.anything.at.all}
+        e: !p.Model {size: !@ "train[model].size", layers: !@ train.model.anything.at.all}
         f: !p.Model {size: !@ "train.model.layers[0].size", layers: !@ "data.rows[0]"}
         g: !p.Model {size: !call data.count, name: !@ data.secret}
         h: !p.Model {size: !@ data.width, layers: !@ g}

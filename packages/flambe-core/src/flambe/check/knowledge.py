@@ -11,6 +11,7 @@ from typing import Any
 
 from flambe.check.annotations import alternatives, class_of
 from flambe.check.arguments import argument
+from flambe.check.instance import instance_attributes
 from flambe.check.kept import keeps
 from flambe.check.nearest import did_you_mean
 from flambe.check.signature import Signature, Signatures, has_own_call
@@ -77,6 +78,28 @@ class Knowledge:
         if isinstance(value, Typed):
             return _assuming(possible.assumes, self._into_typed(value, step))
         return _assuming(possible.assumes, self._into_written(value, step))
+
+    def refuse_missing_attribute(self, possible: Possible, step: Step) -> None:
+        """For what a whole stage builds, which nobody else has had in hand.
+
+        Raises:
+            NoStepError: it certainly has neither an attribute nor an argument of that name.
+        """
+        value = possible.value
+        if not isinstance(value, Typed) or not value.exact or value.build is None:
+            return
+        cls, signature = class_of(value.annotation), self.signature(value.build)
+        if cls is None or signature is None or not isinstance(step, Attribute) or _is_collection(cls):
+            return
+        assigned = instance_attributes(cls)
+        if assigned is None:
+            return
+        names = {*assigned, *dir(cls), *self.signatures.attributes(cls), *signature.names}
+        if step.name not in names and argument(value.build, signature, step.name) is None:
+            shown = [name for name in names if not name.startswith("_")]
+            raise NoStepError(
+                f"{cls.__name__} has no attribute {step.name!r}{did_you_mean(step.name, shown)}"
+            )
 
     def called(self, possible: Possible) -> Possible:
         """What calling `possible` gives."""

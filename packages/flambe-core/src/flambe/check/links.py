@@ -162,6 +162,8 @@ class Scope:
 
     def _one_step(self, path: LinkPath, index: int, possible: Possible) -> tuple[Possible, ...]:
         try:
+            if index == 0 and path.root != self.stage:
+                self.knowledge.refuse_missing_attribute(possible, path.steps[0])
             return self.knowledge.take(possible, path.steps[index])
         except NoStepError as error:
             if possible.certain():
