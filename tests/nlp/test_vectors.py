@@ -7,6 +7,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from flambe_nlp import binary_vectors
 from flambe_nlp.errors import DataError, MissingDataError
 from flambe_nlp.vectors import WordVectors
 from flambe_nlp.vocabulary import Vocabulary
@@ -99,3 +100,40 @@ def test_a_missing_file_is_an_error() -> None:
 def test_what_unknown_words_get_is_one_of_two() -> None:
     with pytest.raises(ValueError, match=r"^unknown must be 'random' or 'zero', not 'mean'$"):
         WordVectors("v.txt", unknown="mean")  # type: ignore[arg-type]  # what a config may hold
+
+
+def binary(path: Path, words: dict[str, list[float]], end: str = "\n") -> str:
+    """A file as word2vec writes it: a line feed behind each vector, or nothing."""
+    size = len(next(iter(words.values())))
+    content = b"".join(
+        f"{word} ".encode() + np.array(vector, dtype="<f4").tobytes() + end.encode()
+        for word, vector in words.items()
+    )
+    path.write_bytes(f"{len(words)} {size}\n".encode() + content)
+    return str(path)
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+@pytest.mark.parametrize("chunk", [20, 50, 1 << 22])
+def test_binary_files_give_words_their_vectors(
+    tmp_path: Path, end: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binary_vectors, "_CHUNK_BYTES", chunk)
+    spaces = np.frombuffer(b"  \n " * 3, dtype="<f4").tolist()  # bytes of a vector may be anything
+    words = {"naïve": spaces, "who": [1, 2, 3], "what": [4, 5, 6], "last": [7, 8, 9]}
+    path = binary(tmp_path / "vectors.bin", words, end)
+    assert_known(WordVectors(path).matrix(WORDS))
+    assert WordVectors(path).words() == list(words)
+    other = binary(tmp_path / "vectors.w2v", words, end)
+    assert_known(WordVectors(other, binary=True).matrix(WORDS))
+
+
+def test_binary_files_cut_short_are_refused(tmp_path: Path) -> None:
+    path = Path(binary(tmp_path / "vectors.bin", {"who": [1, 2, 3], "what": [4, 5, 6]}))
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(DataError) as caught:
+        WordVectors(str(path)).words()
+    assert str(caught.value) == f"{path}: word 2 of 2 is cut short, or it is another format"
+    path.write_text(GLOVE, encoding="utf-8")
+    with pytest.raises(DataError, match="expected the number of words and of dimensions first"):
+        WordVectors(str(path)).words()

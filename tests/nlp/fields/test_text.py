@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flambe_nlp.fields import TextField
-from flambe_nlp.tokenizers import CharTokenizer
+from flambe_nlp.tokenizers import CharTokenizer, SpaceTokenizer
 from flambe_nlp.vectors import WordVectors
 
 TRAIN = ["Who was Ada ?", "Who sang ?"]
@@ -116,3 +116,18 @@ def test_thousands_of_questions_take_a_moment() -> None:
     field.setup(texts)
     field.process(texts)
     assert time.process_time() - start < 0.5
+
+
+def test_a_vocabulary_can_be_given(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("who\nwas\n<unk>\n", encoding="utf-8")
+    for vocabulary in (["who", "was", "<unk>"], str(tmp_path / "words.txt")):
+        field = TextField(vocabulary=vocabulary)
+        field.setup(["many other words"])
+        assert field.vocab.tokens == ("<pad>", "<unk>", "who", "was")
+        assert field.process(["who is"])[0].tolist() == [2, 1]
+
+
+def test_more_tokens_can_be_held_in_any_case() -> None:
+    field = TextField(SpaceTokenizer(), min_freq=2, additional_special_tokens=["<name>", "<pad>"])
+    field.setup(["who who <name>"])
+    assert field.vocab.tokens == ("<pad>", "<unk>", "<name>", "who")

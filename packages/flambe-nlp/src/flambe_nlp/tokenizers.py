@@ -139,7 +139,7 @@ class NGramTokenizer(Tokenizer):
             raise ValueError(f"n must be one or more lengths of at least 1, not {n!r}")
         self.tokenizer = tokenizer or WordTokenizer()
         self.separator = separator
-        self.stop_words = frozenset(word.lower() for word in _listed(stop_words))
+        self.stop_words = frozenset(word.lower() for word in listed(stop_words))
 
     def tokenize(self, text: str) -> list[str]:
         tokens = self.tokenizer.tokenize(text)
@@ -152,9 +152,9 @@ class NGramTokenizer(Tokenizer):
         ]
 
 
-def _listed(words: Sequence[str] | str | None) -> Sequence[str]:
+def listed(words: Sequence[str] | str | None) -> Sequence[str]:
     """The words themselves, or those of the file at that path."""
     if not isinstance(words, str):
         return words or ()
     with open(find(words), encoding="utf-8") as stream:
-        return [line.strip() for line in stream if line.strip()]
+        return [line.rstrip("\n") for line in stream if line.rstrip("\n")]

@@ -1,4 +1,4 @@
-"""Pretrained word vectors in text formats: GloVe, word2vec's text form, fastText's `.vec`."""
+"""Pretrained word vectors: GloVe, word2vec's two formats, fastText's `.vec`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flambe.component import Component
+from flambe_nlp.binary_vectors import binary_vectors
 from flambe_nlp.errors import DataError
 from flambe_nlp.published import find
 from flambe_nlp.vocabulary import Vocabulary
@@ -33,7 +34,7 @@ class VectorSource(Protocol):
 
 
 class WordVectors(Component):
-    r"""Word vectors in a text file: a word and its numbers on each line, parted by single spaces.
+    r"""Word vectors in a file: a word and its numbers on each line, parted by single spaces, or binary.
 
     A first line of two whole numbers (word2vec, fastText) is taken for a header. The file is read once,
     line by line; only the vectors that a vocabulary needs are kept. A word that has no vector gets that
@@ -45,6 +46,7 @@ class WordVectors(Component):
             that were found) or `zero`.
         extend: Add every word of the file to the vocabulary, not only those of the training text.
         seed: For the random draws.
+        binary: Whether the file is in word2vec's binary format; if not given, when its name ends in `.bin`.
 
     Example:
         >>> import tempfile
@@ -56,7 +58,13 @@ class WordVectors(Component):
     """
 
     def __init__(
-        self, path: str, *, unknown: Literal["random", "zero"] = "random", extend: bool = False, seed: int = 0
+        self,
+        path: str,
+        *,
+        unknown: Literal["random", "zero"] = "random",
+        extend: bool = False,
+        seed: int = 0,
+        binary: bool | None = None,
     ) -> None:
         if unknown not in ("random", "zero"):
             raise ValueError(f"unknown must be 'random' or 'zero', not {unknown!r}")
@@ -64,6 +72,7 @@ class WordVectors(Component):
         self.unknown = unknown
         self.extend = extend
         self.seed = seed
+        self.binary = binary
 
     def words(self) -> list[str]:
         """Every word of the file, in its order."""
@@ -107,8 +116,11 @@ class WordVectors(Component):
 
     def _read(self, wanted: Callable[[bytes], bool]) -> dict[bytes, FloatArray]:
         path = find(self.path)
+        stem = path.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz")
+        is_binary = stem.endswith(".bin") if self.binary is None else self.binary
+        vectors = binary_vectors if is_binary else _vectors
         with fsspec.open(path, "rb", compression="infer") as stream:
-            return dict(_vectors(stream, path, wanted))
+            return dict(vectors(stream, path, wanted))
 
 
 def _vectors(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -52,6 +52,8 @@ class LMField(TextField):
         max_vocab_size: int | None = None,
         max_len: int | None = None,
         truncate: Literal["end", "start"] = "end",
+        vocabulary: Sequence[str] | str | None = None,
+        additional_special_tokens: Sequence[str] = (),
         embeddings: str | VectorSource | None = None,
     ) -> None:
         super().__init__(
@@ -65,6 +67,8 @@ class LMField(TextField):
             max_vocab_size=max_vocab_size,
             max_len=max_len,
             truncate=truncate,
+            vocabulary=vocabulary,
+            additional_special_tokens=additional_special_tokens,
             embeddings=embeddings,
         )
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from flambe_nlp.fields.field import Field
-from flambe_nlp.tokenizers import Tokenizer, WordTokenizer
+from flambe_nlp.tokenizers import Tokenizer, WordTokenizer, listed
 from flambe_nlp.vectors import FloatArray, VectorSource, WordVectors
 from flambe_nlp.vocabulary import Vocabulary
 from flambe_torch.data import PackedColumn
@@ -28,6 +28,9 @@ class TextField(Field):
         max_vocab_size: Keep the most frequent tokens only, this many with the special ones.
         max_len: Cut longer texts to this many tokens, those of `sos_token` and `eos_token` included.
         truncate: Which part a longer text loses: its `end` or its `start`.
+        vocabulary: The tokens behind the special ones, in order: a list, or the path of a file with one on
+            each line. Counted on the training part if not given.
+        additional_special_tokens: Tokens that the vocabulary holds in any case, behind the special ones.
         embeddings: Word vectors for the vocabulary: a path or URL, `!WordVectors` for its options, or what
             else gives vectors, such as `!lm.EncoderVectors`.
 
@@ -57,6 +60,8 @@ class TextField(Field):
         max_vocab_size: int | None = None,
         max_len: int | None = None,
         truncate: Literal["end", "start"] = "end",
+        vocabulary: Sequence[str] | str | None = None,
+        additional_special_tokens: Sequence[str] = (),
         embeddings: str | VectorSource | None = None,
     ) -> None:
         if truncate not in ("end", "start"):
@@ -67,6 +72,8 @@ class TextField(Field):
         self.sos_token, self.eos_token = sos_token, eos_token
         self.min_freq, self.max_vocab_size = min_freq, max_vocab_size
         self.max_len, self.truncate = max_len, truncate
+        self.additional_special_tokens = tuple(additional_special_tokens)
+        self._given = vocabulary
         self.vectors: VectorSource | None = (
             WordVectors(embeddings) if isinstance(embeddings, str) else embeddings
         )
@@ -112,14 +119,19 @@ class TextField(Field):
         self._learn(map(self.tokenize, texts))
 
     def _learn(self, token_lists: Iterable[Sequence[str]]) -> None:
-        special = [self.pad_token, self.unk_token, self.sos_token, self.eos_token]
-        vocab = Vocabulary.counted(
-            token_lists,
-            special=[token for token in special if token is not None],
-            unknown=self.unk_token,
-            min_freq=self.min_freq,
-            max_size=self.max_vocab_size,
-        )
+        framing = [self.pad_token, self.unk_token, self.sos_token, self.eos_token]
+        special = [token for token in framing if token is not None]
+        special += [token for token in self.additional_special_tokens if token not in special]
+        if self._given is not None:
+            vocab = Vocabulary(special, unknown=self.unk_token).extended(listed(self._given))
+        else:
+            vocab = Vocabulary.counted(
+                token_lists,
+                special=special,
+                unknown=self.unk_token,
+                min_freq=self.min_freq,
+                max_size=self.max_vocab_size,
+            )
         if self.vectors is not None:
             vocab = vocab.extended(self.vectors.more_words(self.tokenize))
             self._embeddings = self.vectors.matrix(vocab, zero=self.pad_token)
