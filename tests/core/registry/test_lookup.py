@@ -452,3 +452,12 @@ def test_module_that_failed_is_imported_once(make_module, make_plugin, tmp_path)
         with pytest.raises(PluginError):
             registry.resolve(tag)
     assert (tmp_path / "count").read_text() == "xx"
+
+
+def test_the_tags_of_a_namespace_are_told_by_importing_it(make_module, make_plugin):
+    make_module("clouds", "class Cirrus: ...\nclass Cumulus: ...\n")
+    plugin = make_plugin("sky", components=lambda register: register.namespace("sky", ["clouds", "no_such"]))
+    registry = Registry.load(entry_points=False, plugins=[plugin])
+    assert "sky.Cirrus" not in set(registry.tags())
+    assert registry.tags_in("sky") == ["sky.Cirrus", "sky.Cumulus"]
+    assert registry.tags_in("sea") == registry.tags_in("") == []

@@ -8,7 +8,9 @@ from flambe.registry.registry import Registry
 
 
 def _tags(context: click.Context, _argument: click.Parameter, incomplete: str) -> list[str]:
-    return sorted(tag for tag in context.obj.tags() if tag.startswith(incomplete))
+    registry: Registry = context.obj
+    inside = registry.tags_in(incomplete.rpartition(".")[0])
+    return sorted(tag for tag in {*registry.tags(), *inside} if tag.startswith(incomplete))
 
 
 @click.command("describe")

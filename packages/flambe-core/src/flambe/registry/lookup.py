@@ -64,6 +64,10 @@ class Lookup:
         seen |= dict.fromkeys(self._header.known_names())
         yield from seen
 
+    def inside(self, prefix: str) -> list[str]:
+        """The tags of a namespace, whose modules are imported for it; those that fail are left out."""
+        return [f"{prefix}.{name}" for name in self._namespaces.names(prefix)]
+
     def tag_of(self, value: Callable[..., Any]) -> str | None:
         """The first of the candidates that stands for `value`; None if no config can reach it."""
         if inspect.ismethod(value) and inspect.isclass(value.__self__):
@@ -203,8 +207,7 @@ class Lookup:
         if len(names) > 1 and names[0] not in prefixes and is_installed(names[0]):
             return f"; to import it, write !{'.'.join(names[:-1])}:{names[-1]}"
         prefix = ".".join(names[:-1])
-        inside = [f"{prefix}.{name}" for name in self._namespaces.names(prefix)]
-        return did_you_mean(nearest(tag, [*self.known(), *inside]))
+        return did_you_mean(nearest(tag, [*self.known(), *self.inside(prefix)]))
 
 
 def failed_plugins(records: Iterable[PluginRecord]) -> str:

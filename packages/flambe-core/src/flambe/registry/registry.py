@@ -97,6 +97,10 @@ class Registry:
         """The tags that are known without importing anything more, for completion and suggestions."""
         return self._lookup.known()
 
+    def tags_in(self, namespace: str) -> list[str]:
+        """The tags of a namespace (`torch`), all of them: its modules are imported for it."""
+        return self._lookup.inside(namespace)
+
     def tag_of(self, value: Callable[..., Any]) -> str | None:
         """The shortest tag that stands for this class or function, or None if no config can reach it."""
         return self._lookup.tag_of(value)
