@@ -33,6 +33,7 @@ ENCODERS = {
 }
 DECODERS = {
     "mixture": "!MixtureOfSoftmaxes {input_size: SIZE, output_size: 3, k: 2}",
+    "by position": "!Sequential [!Linear {in_features: SIZE, out_features: 3}, !LogSoftmax {dim: -1}]",
     "mlp": "!SoftmaxDecoder {input_size: SIZE, output_size: 3, n_layers: 2, hidden_activation: tanh}",
 }
 MODEL = """!cl.TextClassifier
@@ -66,7 +67,7 @@ def run(tmp_path: Path, **parts: str) -> Outcome:
 
 @pytest.mark.parametrize("number", range(len(ENCODERS)), ids=list(ENCODERS))
 def test_encoders_and_decoders_train_and_are_loaded(number: int, tmp_path: Path) -> None:
-    decoder = list(DECODERS.values())[number % 2].replace("SIZE", "!@ train.model.encoder.output_size")
+    decoder = list(DECODERS.values())[number % 3].replace("SIZE", "!@ train.model.encoder.output_size")
     model = MODEL.replace("ENCODER", list(ENCODERS.values())[number]).replace("DECODER", decoder)
     outcome = run(
         tmp_path,

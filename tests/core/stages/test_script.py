@@ -166,6 +166,13 @@ def test_modules_run_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
         sys.modules.pop(name, None)
 
 
+def test_a_folder_with_a_main_file_runs(folder: Path) -> None:
+    (folder / "scripts" / "__main__.py").write_text("import flambe, helper; flambe.log('n', helper.COUNT)")
+    script = Script("scripts", metric="n")
+    script.step()
+    assert script.metric() == 7
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

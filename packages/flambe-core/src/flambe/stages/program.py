@@ -18,8 +18,8 @@ class Program:
     """A script, found once, run as often as one likes; each run starts as a fresh program would.
 
     Args:
-        name: The path of a file, or the name of an installed module (`package.train`); a relative path is
-            looked up in the working folder.
+        name: The path of a file, or of a folder with a `__main__.py`, or the name of an installed module
+            (`package.train`); a relative path is looked up in the working folder.
 
     Raises:
         RunError: there is neither.
@@ -28,7 +28,8 @@ class Program:
     def __init__(self, name: str) -> None:
         self.name = name
         path = Path(name).expanduser()
-        self._file = path.resolve() if path.is_file() else None
+        found = next((file for file in (path, path / "__main__.py") if file.is_file()), None)
+        self._file = None if found is None else found.resolve()
         if self._file is None and not _is_module(name):
             raise RunError(
                 f"there is no script {name}; give the path of a file, seen from the working folder "

@@ -34,8 +34,9 @@ class Script(Component):
     `__main__`. `flambe.load` builds a saved one only with `trust=["flambe.stages"]`: it could run anything.
 
     Args:
-        script: The path of a file, seen from the working folder, or the name of a module (`package.train`).
-            To take it along to other machines, name the file in `resources` and link to it.
+        script: The path of a file, or of a folder with a `__main__.py`, seen from the working folder; or the
+            name of a module (`package.train`). To take it along to other machines, name the file or folder
+            in `resources` and link to it.
         args: Options by name: `lr: 0.1` is passed as `--lr 0.1`, a list as `--layers 1 2 3`, true as
             `--verbose`; false and null are left out. A name that begins with `-` is passed as it is.
         positional: Arguments without a name; they come before the options.
