@@ -95,6 +95,7 @@ class Population(StageScheduler):
         self._before: dict[TrialKey, dict[str, Any]] = {}
         self._unfit: set[tuple[TrialKey, TrialKey]] = set()
         self._exploits: list[tuple[TrialKey, Exploit]] = []
+        self._resumed: set[TrialKey] = set()
 
     # -- what the executor tells ----------------------------------------------------------------------------
 
@@ -134,12 +135,34 @@ class Population(StageScheduler):
         self._catch_up()
 
     def judge(self, event: Stepped, logged: Mapping[str, float]) -> Judgement:
+        self._offer_all()
         with self._randomness.instead(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a bandit's Gaussian process says what nobody can change
             judgement = super().judge(event, logged)
         for trial in self.trials():
             self._collect(trial)
         return judgement
+
+    def running(self, key: TrialKey) -> None:
+        super().running(key)
+        self._resumed.discard(key)
+
+    def next_to_resume(self) -> TrialKey | None:
+        """Where all are trained together, all go on at once after an exchange.
+
+        Else one has to run again before the next is chosen, so that those that are behind come first.
+        """
+        queued = [self._trials[key] for key in self._resumed if key in self._trials]
+        if not getattr(self._scheduler, "_synch", False):
+            queued = []
+        for trial in queued:
+            trial.set_status(Trial.RUNNING)
+        chosen = super().next_to_resume()
+        for trial in queued:
+            trial.set_status(Trial.PENDING)
+        if chosen is not None:
+            self._resumed.add(chosen)
+        return chosen
 
     def refused(self, key: TrialKey, exploit: Exploit) -> None:
         if exploit.donor is not None:
@@ -174,6 +197,13 @@ class Population(StageScheduler):
             )
         with self._randomness.instead():
             super().add(key, siblings)
+
+    def _offer_all(self) -> None:
+        """Whoever was judged has a checkpoint; Tune counts on those alone that were the best just then."""
+        if isinstance(self._scheduler, PopulationBasedTraining):
+            for trial in self.trials():
+                state = self._scheduler._trial_state[trial]
+                state.last_checkpoint = None if state.last_score is None else Mark(trial.trial_id)
 
     def _collect(self, trial: Member) -> None:
         """Notes what the scheduler has changed in a trial since the last time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Iterator, Mapping
 from hashlib import blake2b
@@ -42,6 +43,7 @@ def population_of(
     Raises:
         RunError: the config names no argument that may change, or one that the stage cannot change.
     """
+    logging.getLogger("ray.tune.schedulers").setLevel(logging.WARNING)
     argument = POPULATIONS[plan.name]
     key = f"schedulers.{stage}.{argument}"
     node = next((entry.value for entry in plan.own if entry.key == argument), None)
