@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import json
 import os
 import sys
@@ -149,6 +150,21 @@ def test_nothing_of_a_script_is_left_behind(folder: Path) -> None:
     (folder / "scripts" / "helper.py").write_text("raise SystemExit(5)")
     with pytest.raises(RunError, match="exit code 5"):  # a helper is read anew
         Script("scripts/leave.py").step()
+
+
+def test_a_script_sees_the_modules_beside_it_and_leaves_others_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "helper.py").write_text("COUNT = 1\n")
+    monkeypatch.syspath_prepend(str(folder))
+    other = importlib.import_module("helper")
+    (folder / "scripts" / "count.py").write_text("import flambe, helper; flambe.log('n', helper.COUNT)")
+    script = Script("scripts/count.py", metric="n")
+    for _ in range(2):
+        script.step()
+        assert script.metric() == 7
+        assert sys.modules["helper"] is other
+    del sys.modules["helper"]
 
 
 def test_modules_run_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,9 @@ import os
 import runpy
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TextIO
 
 from flambe.errors import RunError
@@ -39,8 +40,9 @@ class Program:
     def run(self, arguments: Sequence[str]) -> None:
         """Run it to its end. `sys.argv`, `sys.path`, the working folder and `__main__` are put back.
 
-        Modules beside a script file that were imported for it are forgotten: another script may have
-        modules of the same names, and the next run reads them anew.
+        A script file imports the modules beside it, even if this process knows others of the same names, and
+        they are forgotten when it ends: another script may have such names too, and the next run reads them
+        anew.
 
         Raises:
             RunError: it ended by `sys.exit` with something other than 0.
@@ -64,17 +66,15 @@ class Program:
     @contextmanager
     def _as_main(self, arguments: Sequence[str]) -> Iterator[None]:
         argv, path, here = sys.argv, sys.path, Path.cwd()
-        known = set(sys.modules)
         folder = here if self._file is None else self._file.parent
         sys.argv = [self.name if self._file is None else str(self._file), *arguments]
         sys.path = [str(folder), *path]
         try:
-            yield
+            with nullcontext() if self._file is None else _own_modules(folder):
+                yield
         finally:
             sys.argv, sys.path = argv, path  # runpy puts `__main__` back
             os.chdir(here)
-            if self._file is not None:
-                _forget(set(sys.modules) - known, folder)
 
 
 class _LastLine:
@@ -106,10 +106,26 @@ def _is_module(name: str) -> bool:
         return False
 
 
-def _forget(names: set[str], folder: Path) -> None:
-    """Drop the modules that were found in `folder` itself, with what is inside them."""
-    for name in names:
-        top = folder / name.partition(".")[0]
-        file = getattr(sys.modules[name], "__file__", None)
-        if file is not None and (Path(file) == top.with_suffix(".py") or Path(file).is_relative_to(top)):
-            del sys.modules[name]
+@contextmanager
+def _own_modules(folder: Path) -> Iterator[None]:
+    """Hides modules from elsewhere whose names lie in `folder`; forgets those of `folder` that come new."""
+    files = [*folder.glob("*.py"), *folder.glob("*/__init__.py")]
+    own = {file.parent.name if file.name == "__init__.py" else file.stem for file in files}
+    own -= {"__main__", *sys.stdlib_module_names}
+    named = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in own}
+    hidden = {name: module for name, module in named.items() if not _lies_in(module, folder)}
+    for name in hidden:
+        del sys.modules[name]
+    known = set(sys.modules)
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - known:
+            if name.partition(".")[0] in own:
+                del sys.modules[name]
+        sys.modules.update(hidden)
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).resolve().is_relative_to(folder)
