@@ -84,3 +84,11 @@ def test_a_processor_keeps_the_vectors_that_an_encoder_made(output: Path) -> Non
     words = flambe.load(output / "words" / "default")
     assert words.embeddings.shape == (words.vocab_size, 5)
     assert "what" in words.vocab
+
+
+def test_the_trainer_is_loaded_with_its_optimizer(output: Path) -> None:
+    trainer = flambe.load(output / "train" / "default")
+    held = {id(parameter) for group in trainer.optimizer.param_groups for parameter in group["params"]}
+    assert held == {id(parameter) for parameter in trainer.model.parameters()}
+    assert trainer.optimizer.param_groups[0]["iterations"] == 12
+    assert trainer.optimizer.defaults["lr"] == 0.01
