@@ -166,6 +166,8 @@ def test_what_a_user_has_changed_is_what_the_scheduler_goes_on_with() -> None:
     ("distribution", "before", "after"),
     [
         (("uniform", 1.0, 3.0), 3.6, 3.0),
+        (("uniform", 1.0, 3.0), 1.23456789, 1.23457),
+        (("uniform", 1.0, 1.2345678), 1.23456789, 1.2345678),
         (("loguniform", 1.0, 3.0), 0.8, 1.0),
         (("randint", 1, 4), 5, 3),
         (("quniform", 0.0, 1.0, 0.25), 0.6, 0.5),

@@ -15,6 +15,8 @@ from flambe.language.nodes import Node
 
 _EXPECTED = "give a list of values, or a distribution such as !loguniform [1e-4, 1e-1]"
 
+_DIGITS = 6
+
 
 @dataclass(frozen=True)
 class Mutation:
@@ -33,13 +35,20 @@ class Mutation:
     step: float | None = None
 
     def fit(self, value: Any) -> Any:
-        """The nearest value that is allowed: Tune multiplies, and so leaves a distribution's range."""
+        """The nearest value that is allowed, with six digits.
+
+        Tune multiplies, and so leaves a distribution's range.
+        """
         value = plain(value)
-        if self.low is None or self.high is None or isinstance(value, bool):
+        if isinstance(self.domain, list) or isinstance(value, bool):
             return value
-        if self.step is not None:
+        if self.step is not None and self.low is not None and self.high is not None:
             first, last = multiples(self.low, self.high, self.step)
-            return min(max(round(value / self.step), first), last) * self.step
+            value = min(max(round(value / self.step), first), last) * self.step
+        if isinstance(value, float):
+            value = float(f"{value:.{_DIGITS}g}")
+        if self.low is None or self.high is None:
+            return value
         return type(value)(min(max(value, self.low), self.high))
 
 

@@ -156,7 +156,8 @@ class Trial:
         tell(self._stage, new)
         if donor is not None:
             self.checkpoint()
-        self.news += [f"from step {self.step_count} on: {path} = {value}" for path, value in new.items()]
+        if self.step_count:
+            self.news += [f"from step {self.step_count} on: {path} = {value}" for path, value in new.items()]
 
     def _restore(self) -> Mapping[str, Any]:
         """Go on from the trial's own checkpoint, if it has one; returns the changes that it holds."""
