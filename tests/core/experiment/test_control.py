@@ -1,9 +1,13 @@
 """Trials that are stopped, paused, changed and multiplied while their run is going."""
 
 import json
+import os
+import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from flambe.errors import RunError
 from flambe.experiment.control.asking import ask, ask_for_more
 from flambe.experiment.control.requests import Answer, Request, send
 from flambe.experiment.experiment import Experiment
+from flambe.experiment.ingredients import Update
 from flambe.experiment.journal import TrialRecord, decode
 from flambe.experiment.session import Outcome
 from flambe.language.read import read_text
@@ -36,6 +41,11 @@ class Going:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        self.interrupted = threading.Event()
+
+    def interrupt(self) -> None:
+        """Ctrl-C with the next thing that happens in the run: not a moment after its end."""
+        self.interrupted.set()
 
     def ask(self, action: Any, trial: str, **values: Any) -> Answer:
         return ask(self.folder, action, trial, timeout_s=20, **values)
@@ -70,9 +80,13 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Outcome]]:
     def live(
         text: str, talk: Callable[[Going], None], backend: str = "in-process", **options: Any
     ) -> Outcome:
+        going: list[Going] = []
+        watch = options.pop("observe", lambda update: None)
+
         def safely(folder: str) -> None:
+            going.append(Going(folder))
             try:
-                talk(Going(folder))
+                talk(going[0])
             except BaseException as error:  # noqa: BLE001  # raised again where the test sees it
                 broken.append(error)
 
@@ -80,9 +94,15 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Outcome]]:
             threads.append(threading.Thread(target=safely, args=(folder,)))
             threads[-1].start()
 
+        def observe(update: Update) -> None:
+            watch(update)
+            if going and going[0].interrupted.is_set():
+                going[0].interrupted.clear()
+                os.kill(os.getpid(), signal.SIGINT)
+
         whole = f"my: walking\n---\nname: test\nsave_path: {tmp_path}/out\n{text}"
         experiment = Experiment.from_document(read_text(whole, "test.yaml"))
-        outcome = experiment.run(backend=backend, started=started, **options)
+        outcome = experiment.run(backend=backend, started=started, observe=observe, **options)
         threads[-1].join(20)
         assert not threads[-1].is_alive()
         if broken:
@@ -273,7 +293,7 @@ def test_ctrl_c_leaves_paused_trials_resumable(live, run) -> None:
     def talk(run: Going) -> None:
         run.wait_for("step", 3)
         run.ask("pause", "walk")
-        signal_main()
+        os.kill(os.getpid(), signal.SIGINT)  # it does not end while the trial is paused
 
     def go_on(run: Going) -> None:
         time.sleep(0.3)
@@ -287,17 +307,10 @@ def test_ctrl_c_leaves_paused_trials_resumable(live, run) -> None:
     assert (again.status, again.metric) == ("done", only(run(WALK, force=True)).metric)
 
 
-def signal_main() -> None:
-    import os
-    import signal
-
-    os.kill(os.getpid(), signal.SIGINT)
-
-
 def test_a_request_that_nobody_answered_is_carried_out_by_the_resume(live, run, tmp_path: Path) -> None:
     def talk(run: Going) -> None:
         run.wait_for("step", 3)
-        signal_main()
+        run.interrupt()
 
     live(WALK, talk)
     storage = open_storage(tmp_path / "out/output__test")
@@ -314,7 +327,7 @@ def test_changes_are_recovered_from_the_journal(live, tmp_path: Path) -> None:
     def talk(run: Going) -> None:
         run.wait_for("step", 3)
         run.ask("set", "walk", values={"stride": 50.0})
-        signal_main()
+        run.interrupt()
 
     first = only(live(WALK, talk))
     assert (first.status, first.changes) == ("paused", {"stride": 50.0})
@@ -436,3 +449,66 @@ def test_a_stage_whose_reduce_has_chosen_is_not_extended(live) -> None:
 
     slow = DRAWS.replace("!my.Report {walk: !@ walk, place: !@ walk.place}", LONG_WALK)
     live(slow + "reduce: {walk: 1}\n", talk)
+
+
+PIPELINE = """
+devices: {cpu: 0.5}
+max_failures: 100
+pipeline:
+  base: 40
+  walk: !my.Walk {steps: !@ base, seconds: 0.01, stride: !g [0.5, 1.0, 1.5, 2.0]}
+  report: !my.Report {walk: !@ walk, place: !@ walk.place}
+reduce: {walk: 2}
+"""
+
+
+def table(outcome: Outcome) -> dict[TrialKey, tuple[Any, ...]]:
+    return {key: (record.status, record.step, record.metric) for key, record in outcome.records.items()}
+
+
+@pytest.mark.parametrize(
+    ("backend", "seed"),
+    [
+        ("in-process", 0),
+        ("pool", 1),
+        *(pytest.param("pool", seed, marks=pytest.mark.slow) for seed in range(2, 12)),
+        *(pytest.param("in-process", seed, marks=pytest.mark.slow) for seed in range(12, 22)),
+    ],
+)
+def test_pauses_interrupts_and_resumes_at_any_time_change_no_result(
+    live, run, backend: str, seed: int
+) -> None:
+    rng = random.Random(seed)
+    expected = table(run(PIPELINE))
+
+    def disturb(run: Going) -> None:
+        run.wait_for("step", 2)
+        for _ in range(rng.randrange(4, 12)):
+            time.sleep(rng.uniform(0, 0.1))
+            trial = f"walk/stride={rng.choice([0.5, 1.0, 1.5, 2.0])}"
+            run.ask(rng.choice(["pause", "resume"]), trial)
+        if rng.random() < 0.7:
+            run.interrupt()
+        wake(run)
+
+    def wake(run: Going) -> None:
+        with suppress(RunError):  # it has ended
+            for stride in (0.5, 1.0, 1.5, 2.0):
+                run.ask("resume", f"walk/stride={stride}")
+
+    rounds = 0
+    outcome = live(PIPELINE, guarded(disturb), backend, force=True)
+    while outcome.exit_code == 130:
+        rounds += 1
+        outcome = live(PIPELINE, guarded(wake if rounds > 2 else disturb), backend, resume=True)
+    assert table(outcome) == expected
+
+
+def guarded(talk: Callable[[Going], None]) -> Callable[[Going], None]:
+    """A talk that ends with the run."""
+
+    def safely(run: Going) -> None:
+        with suppress(RunError):
+            talk(run)
+
+    return safely

@@ -82,7 +82,7 @@ class Engine:
 
     def _goes_on(self) -> bool:
         """Whether there is anything left to do, or to be asked for."""
-        self._control.poll(now=not self._roster.active)
+        self._control.poll(now=not self._roster.active and not self._idle)
         if self._roster.active:
             self._idle = False
             return True
@@ -235,7 +235,8 @@ class Engine:
         for stage, handle in lost.items():
             self._values.lost(TrialKey(stage, self.records[key].upstream[stage]), handle)
         if not self._values.is_restoring(key):
-            self._roster.ready(key)
+            if self._control.tried_again(self.records[key]):
+                self._roster.ready(key)
         elif not self._roster.stopping and self._values.are_there(key):
             self._roster.submit(key, restore="finished")
 
@@ -249,10 +250,10 @@ class Engine:
             record.status, record.step, record.checkpoint = "paused", step, step
             self._roster.note("left", key, step=step)
             self._in.folder.write_trial(record)
-        if self._control.left(record, step):
-            self._expanding.expand()
-        elif step is not None:
+        if not self._control.left(record, step) and step is not None:
             self._tell("ended", record)
+        if record.paused_by is not None:
+            self._expanding.expand()  # its place is free
 
     def _failed(self, event: Failed) -> None:
         key, restoring = event.key, self._values.is_restoring(event.key)

@@ -43,6 +43,8 @@ class LinkedValues:
 
     def are_there(self, key: TrialKey) -> bool:
         """Whether all that `key` links to is at hand; if not, it is brought back, and `key` waits for it."""
+        if key in self._missing:
+            return False
         missing = {upstream for upstream in self._upstream(key) if not self._has(upstream)}
         if not missing:
             return True

@@ -74,9 +74,12 @@ class Control:
             self._tell("ended", record)
             self._done(request, "before it began")
             self._expanding.expand()
+        elif record.error is not None:
+            self._refuse(request, record.error)
         else:  # its checkpoint is loaded, to be saved as what has come of it
             self._underway[key] = request
-            self._release(record, request.user)
+            if record.paused_by is not None:
+                self._release(record, request.user)
 
     def _pause(self, request: Request, record: TrialRecord) -> None:
         if record.paused_by is not None:
