@@ -385,3 +385,28 @@ def test_a_teacher_without_one_score_for_each_class_is_told() -> None:
 
     with pytest.raises(ValueError, match=r"but for 23 rows it gave \(23,\)"):
         make(model=Flat()).step()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning:torch.distributed")
+def test_two_processes_train_as_one_with_batches_twice_as_large() -> None:
+    def weights(devices: int, batch_size: int, model: nn.Module) -> torch.Tensor:
+        torch.manual_seed(0)
+        student = SoftmaxDecoder(3, C)
+        views = {view: ArrayColumn.of(torch.randn(16, 3)) for view in ("student", "teacher")}
+        rows = Rows({**views, "label": ArrayColumn.of(torch.arange(16) % C)})
+        trainer = make(
+            BaseSampler(rows, batch_size, shuffle=False),
+            model=model,
+            student_model=student,
+            dev_sampler=BaseSampler(rows, 4),
+            optimizer=torch.optim.SGD(student.parameters(), lr=0.5),
+            iter_per_step=2,
+            devices=devices,
+            keep="last",
+        )
+        return nn.utils.parameters_to_vector(trained(trainer).student_model.parameters())
+
+    torch.manual_seed(1)
+    model = SoftmaxDecoder(3, C)
+    torch.testing.assert_close(weights(2, 4, model), weights(1, 8, model))
