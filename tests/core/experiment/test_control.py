@@ -417,6 +417,10 @@ def test_a_run_that_is_not_going_is_extended_when_it_is_resumed(run, tmp_path: P
     first = run(DRAWS)
     answer = ask_for_more(f"{tmp_path}/out/output__test", 1)
     assert answer.why.endswith("go on with: flambe run test.yaml --resume, which then tries them")
+    whole = f"my: walking\n---\nname: test\nsave_path: {tmp_path}/out\n{DRAWS}"
+    plan, statuses = Experiment.from_document(read_text(whole, "test.yaml")).plan()
+    assert len(plan.stages["walk"].variants) == 6
+    assert list(statuses.values()) == ["reused"] * len(first.records)
     again = run(DRAWS, resume=True)
     assert again.reused == set(first.records)
     assert len(again.records) == len(first.records) + 4

@@ -90,11 +90,13 @@ class Experiment:
         statuses: Statuses = {}
         winners: dict[str, list[str]] = {}
         if storage.exists(JOURNAL):
+            left = read_run(storage.url)
+            settings = settings.extended(left.extensions)
             resources = locate(settings.resources, folder=Path(self._document.file).parent)
             stages = stage_runs(
                 settings.pipeline, stage_spaces(settings), settings.reduce, settings.searched()
             )
-            statuses = foresee(stages, reuse_of(settings, read_run(storage.url).records, registry, resources))
+            statuses = foresee(stages, reuse_of(settings, left.records, registry, resources))
             winners = {name: [v.id for v in stage.chosen] for name, stage in stages.items() if stage.chosen}
         return plan_of(settings, winners), statuses
 

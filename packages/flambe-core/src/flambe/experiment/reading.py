@@ -9,7 +9,7 @@ from typing import Any
 
 from flambe.errors import RunError
 from flambe.experiment.journal import JOURNAL, TrialRecord, decode, records
-from flambe.experiment.run_folder import RUN
+from flambe.experiment.run_folder import RUN, extensions_of
 from flambe.storage.storage import open_storage
 from flambe.trials.protocol import TrialKey
 
@@ -22,6 +22,7 @@ class Run:
         about: What `run.json` holds: name, status, seed, command, versions, …
         stages: The names of the stages that have variants, in the order in which they began.
         chosen: For each reduced stage, the variants that flowed on, best first.
+        extensions: By stage, how many variants more than its config says people have asked for.
     """
 
     folder: str
@@ -29,6 +30,7 @@ class Run:
     stages: tuple[str, ...]
     records: Mapping[TrialKey, TrialRecord]
     chosen: Mapping[str, tuple[str, ...]]
+    extensions: Mapping[str, int]
 
     def of(self, stage: str) -> list[TrialRecord]:
         return [record for key, record in self.records.items() if key.stage == stage]
@@ -54,4 +56,5 @@ def read_run(folder: str) -> Run:
         stages=tuple(dict.fromkeys([*order, *(key.stage for key in found)])),
         records=found,
         chosen={event["stage"]: tuple(event["kept"]) for event in events if event["event"] == "reduced"},
+        extensions=extensions_of(events),
     )

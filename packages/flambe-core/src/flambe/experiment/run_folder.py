@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flambe.errors import DamagedSaveError, MissingFileError, OutputExistsError, RunError
@@ -63,10 +63,8 @@ class RunFolder:
         self.journal = Journal(self.storage, lines=len(events))
         known = records(events)
         self.steps = steps_of(events, known)
-        for event in events:
-            if event["event"] == EXTENDED:
-                self.extensions[event["stage"]] += event["samples"]
-                self.extended.add(event["request"])
+        self.extensions = extensions_of(events)
+        self.extended = {event["request"] for event in events if event["event"] == EXTENDED}
         return known
 
     def extend(self, stage: str, samples: int, *, user: str, request: str) -> None:
@@ -129,6 +127,15 @@ class RunFolder:
 
 def _text(values: Mapping[str, Any]) -> bytes:
     return json.dumps(values, indent=2, ensure_ascii=False, default=str).encode() + b"\n"
+
+
+def extensions_of(events: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """By stage, how many variants more than the config says a journal's events ask for."""
+    found: Counter[str] = Counter()
+    for event in events:
+        if event["event"] == EXTENDED:
+            found[event["stage"]] += event["samples"]
+    return found
 
 
 def folder_of(key: TrialKey) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flambe.language import nodes
@@ -47,6 +47,11 @@ class Settings:
     def samples_of(self, stage: str) -> int:
         """How many joint draws `stage` makes from its distributions."""
         return self.num_samples if isinstance(self.num_samples, int) else self.num_samples.get(stage, 1)
+
+    def extended(self, extensions: Mapping[str, int]) -> Settings:
+        """The settings with so many draws more for these stages; a search's own number stays."""
+        samples = {stage: self.samples_of(stage) + extensions.get(stage, 0) for stage in self.pipeline}
+        return replace(self, num_samples=samples)
 
     def searched(self) -> dict[str, int]:
         """For each stage with a search, how many variants it tries."""
