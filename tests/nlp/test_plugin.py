@@ -6,13 +6,16 @@ import sys
 import pytest
 
 import flambe_nlp.classification as cl
+import flambe_nlp.language_modeling as lm
 from flambe.registry.registry import Registry
 from flambe_nlp import fields, pretrained, tokenizers, vectors
 
 TAGS = {
     **{f"cl.{name}": getattr(cl, name) for name in (*cl.__all__, "TRECDataset", "TRECDataSet")},
-    **{name: getattr(fields, name) for name in ("TextField", "LabelField")},
+    **{f"lm.{name}": getattr(lm, name) for name in lm.__all__},
+    **{name: getattr(fields, name) for name in fields.__all__ if name != "BagColumn"},
     **{name: getattr(tokenizers, name) for name in ("WordTokenizer", "CharTokenizer", "NGramTokenizer")},
+    "NLTKWordTokenizer": tokenizers.NLTKWordTokenizer,
     "WordVectors": vectors.WordVectors,
     **{f"lm.{name}": getattr(pretrained, name) for name in pretrained.__all__},
 }

@@ -12,6 +12,7 @@ from torch import nn
 
 import flambe
 from flambe_nlp.language_modeling import CorpusSampler, LanguageModel
+from flambe_nlp.sru import TransformerSRUEncoder
 from flambe_torch.evaluator import Evaluator
 from flambe_torch.metrics import BPC, Perplexity
 from flambe_torch.nn import EmbeddingEncoder, RNNEncoder, SoftmaxDecoder, TransformerEncoder
@@ -19,12 +20,13 @@ from flambe_torch.samplers import BaseSampler
 from flambe_torch.trainer import Trainer
 
 V, E, H, B, T = 11, 6, 7, 3, 5
-KINDS = ["lstm", "gru", "rnn", "sru", "transformer"]
+KINDS = ["lstm", "gru", "rnn", "sru", "transformer", "transformer-sru"]
 
 
 def encoder(kind: str, hidden: int = H) -> nn.Module:
-    if kind == "transformer":
-        return TransformerEncoder(E, hidden, n_heads=1, n_layers=1, dim_feedforward=9, dropout=0, causal=True)
+    if kind.startswith("transformer"):
+        made = TransformerEncoder if kind == "transformer" else TransformerSRUEncoder
+        return made(E, hidden, n_heads=1, n_layers=1, dim_feedforward=9, dropout=0, causal=True)
     return RNNEncoder(E, hidden, 2, rnn_type=kind)
 
 
