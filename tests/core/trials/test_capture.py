@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import logging
+import sys
 import threading
+import weakref
+from contextlib import redirect_stderr
 
 from flambe.trials.capture import Lines, captured
 
@@ -33,3 +38,19 @@ def test_what_handing_on_itself_says_is_not_handed_on_at_once() -> None:
     assert calls == [["hello"]]
     (line,) = lines.take()
     assert line.endswith("WARNING storage: slow down")
+
+
+def test_who_holds_on_to_the_stream_of_a_trial_does_not_hold_the_trial() -> None:
+    class Trial:
+        def hand_on(self) -> None:
+            pass
+
+    trial, beneath = Trial(), io.StringIO()
+    gone = weakref.ref(trial)
+    with redirect_stderr(beneath), captured(Lines(trial.hand_on)):
+        handler = logging.StreamHandler(sys.stderr)  # as libraries make one when they are imported
+    del trial
+    gc.collect()
+    assert gone() is None
+    handler.emit(logging.makeLogRecord({"msg": "said later"}))
+    assert beneath.getvalue() == "said later\n"

@@ -56,16 +56,22 @@ class _Handler(logging.Handler):
 
 
 class _Writer:
-    """A text stream that keeps whole lines."""
+    """A text stream that keeps whole lines.
+
+    Libraries that the trial has imported may hold on to it, as log handlers do. So it lets go of the trial
+    at the end, and is then the stream beneath.
+    """
 
     encoding = "utf-8"
 
     def __init__(self, lines: Lines, beneath: TextIO) -> None:
-        self._lines = lines
+        self._lines: Lines | None = lines
         self._beneath = beneath
         self._rest = ""
 
     def write(self, text: str) -> int:
+        if self._lines is None:
+            return self._beneath.write(text)
         *whole, self._rest = (self._rest + text).split("\n")
         for line in whole:
             self._lines.add(line.rsplit("\r", 1)[-1])
@@ -81,9 +87,9 @@ class _Writer:
         return self._beneath.fileno()
 
     def finish(self) -> None:
-        if self._rest:
+        if self._rest and self._lines is not None:
             self._lines.add(self._rest)
-            self._rest = ""
+        self._rest, self._lines = "", None
 
 
 @contextmanager
