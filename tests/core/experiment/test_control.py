@@ -78,7 +78,11 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Outcome]]:
     broken: list[BaseException] = []
 
     def live(
-        text: str, talk: Callable[[Going], None], backend: str = "in-process", **options: Any
+        text: str,
+        talk: Callable[[Going], None],
+        backend: str = "in-process",
+        save_path: str = f"{tmp_path}/out",
+        **options: Any,
     ) -> Outcome:
         going: list[Going] = []
         watch = options.pop("observe", lambda update: None)
@@ -100,7 +104,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Outcome]]:
                 going[0].interrupted.clear()
                 os.kill(os.getpid(), signal.SIGINT)
 
-        whole = f"my: walking\n---\nname: test\nsave_path: {tmp_path}/out\n{text}"
+        whole = f"my: walking\n---\nname: test\nsave_path: {save_path}\n{text}"
         experiment = Experiment.from_document(read_text(whole, "test.yaml"))
         outcome = experiment.run(backend=backend, started=started, observe=observe, **options)
         threads[-1].join(20)
@@ -453,6 +457,27 @@ def test_a_stage_whose_reduce_has_chosen_is_not_extended(live) -> None:
 
     slow = DRAWS.replace("!my.Report {walk: !@ walk, place: !@ walk.place}", LONG_WALK)
     live(slow + "reduce: {walk: 1}\n", talk)
+
+
+def test_a_run_on_remote_storage_is_asked_in_the_same_way(live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flambe.experiment.control.requests._REMOTE_S", 0.02)
+    monkeypatch.setattr(Going, "events", lambda run, event: remote_events(run.folder, event))
+
+    def talk(run: Going) -> None:
+        run.wait_for("step", 3)
+        assert run.ask("set", "walk", values={"stride": 5.0}).why.startswith("from step ")
+        assert run.ask("pause", "walk").why.startswith("after step ")
+        assert run.ask("stop", "walk").why.startswith("after step ")
+
+    text = WALK.replace("steps: 60", "steps: 600")
+    record = only(live(text, talk, save_path="memory://live-control", force=True))
+    assert (record.status, record.changes) == ("stopped", {"stride": 5.0})
+
+
+def remote_events(folder: str, event: str) -> list[dict[str, Any]]:
+    storage = open_storage(folder)
+    data = storage.read("journal.jsonl") if storage.exists("journal.jsonl") else b""
+    return [found for found in decode(data) if found["event"] == event]
 
 
 PIPELINE = """
