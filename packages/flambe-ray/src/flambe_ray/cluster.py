@@ -70,7 +70,7 @@ class Cluster:
 
     def machines(self) -> Mapping[Node, Mapping[str, float]]:
         """The devices of each machine that can run trials now."""
-        return {**self._fit}
+        return {node: devices for node, devices in self._fit.items()}  # noqa: C416  # keys may be None
 
     def refresh(self, *, now: bool = False) -> bool:
         """Look who has come and gone, if that was not done just before; whether anything has changed."""

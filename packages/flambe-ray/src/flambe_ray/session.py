@@ -86,16 +86,23 @@ class Session:
         place = _short_place()
         sweep(place)
         self._folder = OwnFolder(place)
-        ray.init(
-            address="local",
-            num_cpus=max(1, math.ceil(devices.get("cpu", 1))),
-            num_gpus=math.ceil(devices.get("gpu", 0)),
-            resources={kind: amount for kind, amount in devices.items() if kind not in ("cpu", "gpu")},
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            _temp_dir=str(self._folder.path),
-        )
+        try:
+            ray.init(
+                address="local",
+                num_cpus=max(1, math.ceil(devices.get("cpu", 1))),
+                num_gpus=math.ceil(devices.get("gpu", 0)),
+                resources={kind: amount for kind, amount in devices.items() if kind not in ("cpu", "gpu")},
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                _temp_dir=str(self._folder.path),
+            )
+        except Exception as error:  # of many types; a machine that is too busy for one
+            self.close(troubled=True)
+            raise RunError(
+                f"Ray could not be started on this machine: {' '.join(str(error).split())} "
+                "Try again, or run with --backend local"
+            ) from error
         self._folder.note(_processes(ray))
 
 

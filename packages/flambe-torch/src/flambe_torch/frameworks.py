@@ -31,6 +31,22 @@ class TorchFramework:
         for device, text in enumerate(state["cuda"][:count]):
             torch.cuda.set_rng_state(_tensor(text), device)
 
+    def modes(self) -> Any:
+        """The default type, whether gradients are kept, and how exact operations are."""
+        return (
+            torch.get_default_dtype(),
+            torch.is_grad_enabled(),
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
+
+    def set_modes(self, modes: Any) -> None:
+        """Put back what `modes` returned."""
+        kind, gradients, deterministic, warn_only = modes
+        torch.set_default_dtype(kind)
+        torch.set_grad_enabled(gradients)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+
 
 def _text(state: torch.Tensor) -> str:
     return base64.b64encode(state.numpy().tobytes()).decode("ascii")

@@ -69,3 +69,8 @@ class FrameworkContract:
     def test_the_number_of_threads_can_be_set_again_and_again(self, framework: Framework) -> None:
         for count in (2, 1):
             framework.set_threads(count)
+
+    def test_modes_are_put_back(self, framework: Framework) -> None:
+        modes = framework.modes()
+        framework.set_modes(modes)
+        assert framework.modes() == modes

@@ -22,6 +22,12 @@ class Framework(Protocol):
     def set_random_state(self, state: Any) -> None:
         """Take back what `random_state` returned."""
 
+    def modes(self) -> Any:
+        """What else user code may set for the whole process, such as a default type."""
+
+    def set_modes(self, modes: Any) -> None:
+        """Put back what `modes` returned, for the next trial in this process."""
+
 
 class PythonRandom:
     """The standard library's `random`."""
@@ -40,6 +46,12 @@ class PythonRandom:
         version, internal, gauss = state
         random.setstate((version, tuple(internal), gauss))
 
+    def modes(self) -> None:
+        """Nothing: it has none."""
+
+    def set_modes(self, modes: None) -> None:
+        """Nothing, as there are none."""
+
 
 class NumpyRandom:
     """NumPy's global generator; only asked once something imported NumPy."""
@@ -56,3 +68,14 @@ class NumpyRandom:
 
     def set_random_state(self, state: Any) -> None:
         sys.modules["numpy"].random.set_state(tuple(state))
+
+    def modes(self) -> Any:
+        """How errors of floating-point numbers are treated, and how arrays are printed."""
+        numpy = sys.modules["numpy"]
+        return numpy.geterr(), numpy.get_printoptions()
+
+    def set_modes(self, modes: Any) -> None:
+        numpy = sys.modules["numpy"]
+        errors, printing = modes
+        numpy.seterr(**errors)
+        numpy.set_printoptions(**printing)

@@ -32,6 +32,7 @@ from flambe.trials.protocol import (
     TrialTask,
 )
 from flambe.trials.recording import TrialLog
+from flambe.trials.tidiness import left_as_found
 from flambe.trials.trial import Trial, Values
 
 CHECKPOINT_SHARE = 0.1
@@ -79,7 +80,7 @@ class _Run:
         token, place = CURRENT.set(self._recorder), FOLDER.set(self._task.folder)
         shelf = SHELF.set(self._shelf)
         try:
-            with captured(self._lines):
+            with left_as_found(), captured(self._lines):
                 ending = yield from self._live()
             self._hand_on()
             self._channel.emit(ending)

@@ -55,6 +55,7 @@ class Trial:
         self._imports = imports
         self._folder: TrialFolder
         self._frameworks: list[Framework] = []
+        self._modes: list[tuple[Framework, Any]] = []
         self._stage: Any = None
 
     def start(self) -> int:
@@ -71,6 +72,7 @@ class Trial:
         )
         self._frameworks = self._registry.frameworks()
         for framework in self._frameworks:
+            self._modes.append((framework, framework.modes()))
             framework.set_threads(self.task.threads)
             framework.seed(self.task.seed)
         builder = Builder(
@@ -141,8 +143,13 @@ class Trial:
     def close(self) -> None:
         """Let the stage free what it holds (threads, processes, files) before its time."""
         close = getattr(self._stage, "close", None)
-        if callable(close):
-            close()
+        try:
+            if callable(close):
+                close()
+        finally:
+            while self._modes:
+                framework, modes = self._modes.pop()
+                framework.set_modes(modes)
 
     def _go_on(self) -> None:
         """Restore what the task says, and tell the stage of changes that the restored state lacks."""
