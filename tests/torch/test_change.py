@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +22,20 @@ from torch.optim.lr_scheduler import (
 )
 
 from flambe.errors import CannotChangeError
+from flambe.executors.workshop import TrialChannel
+from flambe.language.read import read_text
 from flambe.logs import CURRENT, Recorder
-from flambe_torch.nn import EmbeddingEncoder, MLPEncoder, Module, RNNEncoder, SoftmaxDecoder
+from flambe.registry.registry import Registry
+from flambe.trials.protocol import Event, Finished, Setting, Stepped, TrialKey, TrialTask
+from flambe.trials.runner import TrialRunner
+from flambe_torch.nn import (
+    EmbeddingEncoder,
+    MLPEncoder,
+    Module,
+    RNNEncoder,
+    SoftmaxDecoder,
+    TransformerEncoder,
+)
 from flambe_torch.samplers import BaseSampler
 from flambe_torch.trainer import Trainer
 
@@ -199,6 +214,17 @@ def test_an_embedding_changes_its_dropout() -> None:
     assert embedding.dropout.p == 0.2
 
 
+def test_a_transformer_changes_all_its_dropouts() -> None:
+    encoder = TransformerEncoder(input_size=6, d_model=8, n_heads=2, n_layers=2, dropout=0.1)
+    encoder.change("dropout", 0.4)
+    made = TransformerEncoder(input_size=6, d_model=8, n_heads=2, n_layers=2, dropout=0.4)
+    for one, other in zip(encoder.modules(), made.modules(), strict=True):
+        assert getattr(one, "p", None) == getattr(other, "p", None)
+        assert isinstance(one, nn.Module)
+        if isinstance(one, nn.MultiheadAttention) and isinstance(other, nn.MultiheadAttention):
+            assert one.dropout == other.dropout
+
+
 def test_the_units_of_flambe_nlp_change_both_their_dropouts() -> None:
     pytest.importorskip("flambe_nlp")
     from flambe_nlp.sru import SRU
@@ -302,3 +328,69 @@ def test_groups_with_rates_of_their_own_are_refused() -> None:
     with pytest.raises(CannotChangeError) as caught:
         trainer.change("optimizer.lr", 0.2)
     assert str(caught.value) == "groups of parameters have learning rates of their own (0.1, 0.5)"
+
+
+# -- a trial ------------------------------------------------------------------------------------------------
+
+
+TRIAL = """
+!Trainer
+train_sampler: !BaseSampler {data: ROWS, batch_size: 4}
+dev_sampler: !BaseSampler {data: ROWS, batch_size: 16}
+model: !SoftmaxDecoder {input_size: 5, output_size: 2}
+loss_fn: !NLLLoss
+optimizer: !torch.Adam {params: !@ train.model.params, lr: 0.1}
+iter_scheduler: !torch.ExponentialLR {optimizer: !@ train.optimizer, gamma: 0.5}
+max_steps: 4
+iter_per_step: 1
+accelerator: cpu
+"""
+
+
+class Channel(TrialChannel):
+    """Lets a trial leave after `steps` more steps."""
+
+    def __init__(self, task: TrialTask, steps: int) -> None:
+        super().__init__(task, None)  # type: ignore[arg-type]  # nothing is handed over
+        self.left = steps
+        self.events: list[Event] = []
+
+    def send(self, event: Event) -> None:
+        self.events.append(event)
+        self.left -= isinstance(event, Stepped)
+
+    def stop_requested(self) -> bool:
+        return False
+
+    def interrupt_requested(self) -> bool:
+        return self.left <= 0
+
+
+def test_a_trial_goes_on_with_new_values_and_its_save_shows_them(tmp_path: Path) -> None:
+    rows = [[[0.1 * (n % 7), 0.2, 0.3, 0.4, 0.5], n % 2] for n in range(16)]
+    document = read_text(TRIAL.replace("ROWS", json.dumps(rows)), "a.yaml")
+    task = TrialTask(
+        key=TrialKey("train", "v"),
+        node=document.root,
+        exports=(),
+        imports={},
+        seed=1,
+        devices={},
+        threads=1,
+        folder=str(tmp_path / "train" / "v"),
+        fingerprint="",
+    )
+    run = TrialRunner(Setting("a", str(tmp_path), 1), Registry.load())
+    run(task, Channel(task, 2))
+    changes = {"optimizer.lr": 0.4, "model.dropout": 0.25, "max_steps": 5}
+    again = replace(task, restore="checkpoint", changes=changes)
+    for steps in (1, 9):  # it leaves once more: what is told again must not be done again
+        channel = Channel(again, steps)
+        run(again, channel)
+    assert isinstance(channel.events[-1], Finished), channel.events[-1]
+    lines = map(json.loads, (tmp_path / "train/v/metrics.jsonl").read_text().splitlines())
+    found = [line["value"] for line in lines if line["name"] == "train/lr"]
+    assert found == pytest.approx([0.05, 0.025, 0.05, 0.025, 0.0125])
+    config = (tmp_path / "train/v/config.yaml").read_text()
+    assert "lr: 0.4\n" in config
+    assert "dropout: 0.25\n" in config
