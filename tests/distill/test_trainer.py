@@ -318,9 +318,11 @@ class Texts(Sampler):
         yield from ()
 
 
+LABELS = ArrayColumn.of([0, 1])
+
+
 def many() -> Rows:
-    column = ArrayColumn.of([0, 1])
-    return Rows({"a": column, "b": column, "c": column, "label": column})
+    return Rows({"a": LABELS, "b": LABELS, "c": LABELS, "label": LABELS})
 
 
 @pytest.mark.parametrize(
@@ -344,6 +346,11 @@ def many() -> Rows:
             "train_sampler's table has no column 3; it has student, teacher, label",
         ),
         (table(), {"alpha_kl": -0.1}, "alpha_kl must be from 0 to 1, not -0.1"),
+        (
+            table(),
+            {"dev_sampler": BaseSampler(Rows({"student_a": LABELS, "student_b": LABELS, "label": LABELS}))},
+            "dev_sampler has not as many columns for the student as train_sampler",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(rows: Any, changes: dict[str, Any], message: str) -> None:
