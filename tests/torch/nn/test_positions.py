@@ -20,6 +20,8 @@ def test_sinusoids_go_along_the_time_and_not_the_batch(size: int) -> None:
                     expected = math.cos(angle) if entry % 2 else math.sin(angle)
                     assert placed[row, place, entry].item() == pytest.approx(expected, abs=1e-5)
     assert positions.state_dict() == {}
+    # processes that train together send each other their buffers, but have seen sequences of other lengths
+    assert not list(positions.buffers())
 
 
 def test_embeddings_with_positions_keep_padding_at_zero() -> None:

@@ -21,19 +21,18 @@ class SinusoidalPositions(Module):
     Source: Vaswani et al., "Attention Is All You Need", NeurIPS 2017, section 3.5.
     """
 
-    table: torch.Tensor
-
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
-        self.register_buffer("table", sinusoids(0, size), persistent=False)  # (longest so far, E)
+        # (longest so far, E); no buffer: the processes of one training, which share theirs, see other lengths
+        self._table = sinusoids(0, size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (B, T, E) with the positions 0 … T - 1 added."""
         length = x.shape[1]
-        if len(self.table) < length:
-            self.table = sinusoids(2 * length, self.size).to(x.device)
-        return x + self.table[:length].to(x.dtype)
+        if len(self._table) < length or self._table.device != x.device:
+            self._table = sinusoids(max(2 * length, len(self._table)), self.size).to(x.device)
+        return x + self._table[:length].to(x.dtype)
 
 
 class LearnedPositions(Module):
