@@ -12,13 +12,16 @@ import torchmetrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flambe_torch.binary_metrics import BinaryAccuracy, BinaryF1, BinaryPrecision, BinaryRecall
 from flambe_torch.losses import MultiLabelCrossEntropy, MultiLabelNLLLoss
 from flambe_torch.metrics import (
     AUC,
     BPC,
     F1,
     Accuracy,
+    BinaryAccuracy,
+    BinaryF1,
+    BinaryPrecision,
+    BinaryRecall,
     MultiClassAUC,
     Perplexity,
     Precision,
@@ -116,6 +119,7 @@ def test_perplexity_and_bits_per_character_weigh_tokens_alike() -> None:
 
 
 def test_names_and_directions() -> None:
+    assert BinaryF1().name == "binary_f1"
     named = metrics_of([Accuracy(), F1(), AUC(), BPC(), torchmetrics.MeanSquaredError(), torch.nn.NLLLoss()])
     assert {name: metric.lower_is_better for name, metric in named.items()} == {
         "accuracy": False,
@@ -144,7 +148,10 @@ def test_shapes_that_do_not_fit_are_told() -> None:
         Accuracy().update(scores(0, N, C), torch.zeros(T, dtype=torch.long))
     with pytest.raises(ValueError, match="predictions are classes, not scores: give the metric num_classes"):
         Accuracy().update(torch.tensor([1]), torch.tensor([1]))
-    with pytest.raises(ValueError, match="AUC with max_fpr needs two classes, but there are 3"):
+    with pytest.raises(
+        ValueError,
+        match=r"AUC with max_fpr needs scores \(N,\) of two classes or average: micro, not 3 columns",
+    ):
         AUC(max_fpr=0.5).update(scores(0, N, C), torch.zeros(N, dtype=torch.long))
     with pytest.raises(ValueError, match="accuracy has seen no batch"):
         Accuracy().compute()

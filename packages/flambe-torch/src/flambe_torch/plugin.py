@@ -41,11 +41,20 @@ TAGS = {
     **{name: f"flambe_torch.schedulers:{name}" for name in ("NoamLR", "WarmupLR")},
     **{
         name: f"flambe_torch.metrics:{name}"
-        for name in ("Accuracy", "AUC", "BPC", "F1", "MultiClassAUC", "Perplexity", "Precision", "Recall")
-    },
-    **{
-        name: f"flambe_torch.binary_metrics:{name}"
-        for name in ("BinaryAccuracy", "BinaryF1", "BinaryPrecision", "BinaryRecall")
+        for name in (
+            "Accuracy",
+            "AUC",
+            "BinaryAccuracy",
+            "BinaryF1",
+            "BinaryPrecision",
+            "BinaryRecall",
+            "BPC",
+            "F1",
+            "MultiClassAUC",
+            "Perplexity",
+            "Precision",
+            "Recall",
+        )
     },
     **{name: f"flambe_torch.losses:{name}" for name in ("MultiLabelCrossEntropy", "MultiLabelNLLLoss")},
 }

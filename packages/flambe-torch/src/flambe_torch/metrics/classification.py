@@ -1,21 +1,9 @@
-"""Metrics: what a `Trainer` and an `Evaluator` measure, over torchmetrics.
-
-A `Metric` is made without knowing the task: the first batch of a pass shows how many classes there are.
-Predictions are scores, probabilities or log-probabilities; targets are classes:
-
-- (N, C) and (N,): one of C classes; also (B, T, C) and (B, T), a class for each token;
-- (N,) and (N,): two classes, the score is that of class 1;
-- (N, L) and (N, L): each of L labels holds or not.
-
-Any metric of torchmetrics, and any function of predictions and target, serves too (`metric_of`).
-"""
+"""Metrics of classes and labels; the first batch of a pass shows how many there are."""
 
 from __future__ import annotations
 
-import math
-import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -23,70 +11,9 @@ import torchmetrics
 from torch.nn import functional
 from torchmetrics import classification
 
-from flambe.component import Component
+from flambe_torch.metrics.metric import TorchMetric, snake
 
 Average = Literal["micro", "macro", "weighted"]
-
-
-class Metric(Component, ABC):
-    """Measured over a pass: `reset`, `update` for each batch, `compute`."""
-
-    lower_is_better: bool = False
-
-    @property
-    def name(self) -> str:
-        """The metric's name in plots and tables: its class's, in snake case."""
-        return _snake(type(self).__name__)
-
-    @abstractmethod
-    def update(self, predictions: torch.Tensor, target: torch.Tensor) -> None:
-        """Take a batch into account."""
-
-    @abstractmethod
-    def compute(self) -> float:
-        """The metric over all batches since `reset`; over all processes, where there are many."""
-
-    @abstractmethod
-    def reset(self) -> None:
-        """Begin a new pass."""
-
-
-class TorchMetric(Metric):
-    """A metric that a `torchmetrics.Metric` computes.
-
-    Args:
-        metric: It is asked for `higher_is_better`, where `lower_is_better` is not given.
-    """
-
-    def __init__(
-        self,
-        metric: torchmetrics.Metric,
-        *,
-        name: str | None = None,
-        lower_is_better: bool | None = None,
-    ) -> None:
-        self.metric: torchmetrics.Metric | None = metric
-        self._name = name or _snake(type(metric).__name__)
-        higher = metric.higher_is_better
-        self.lower_is_better = higher is False if lower_is_better is None else lower_is_better
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    def update(self, predictions: torch.Tensor, target: torch.Tensor) -> None:
-        assert self.metric is not None
-        if self.metric.device != predictions.device:
-            self.metric.to(predictions.device)
-        self.metric.update(predictions, target)
-
-    def compute(self) -> float:
-        assert self.metric is not None
-        return float(self.metric.compute())
-
-    def reset(self) -> None:
-        if self.metric is not None:
-            self.metric.reset()
 
 
 class _Classification(TorchMetric):
@@ -99,7 +26,7 @@ class _Classification(TorchMetric):
 
     @property
     def name(self) -> str:
-        return _snake(type(self).__name__)
+        return snake(type(self).__name__)
 
     def update(self, predictions: torch.Tensor, target: torch.Tensor) -> None:
         predictions, target, task, size = _task(predictions, target, self.num_classes)
@@ -186,7 +113,7 @@ class _PerClass(_Classification):
 class Precision(_PerClass):
     """The share of right ones among the rows predicted to be of a class; averaged over the classes.
 
-    The arguments are those of `Accuracy`. With two classes, it is that of class 1.
+    The arguments are those of `Accuracy`. Of scores (N,), it is that of class 1.
     """
 
     def _make(self, task: str, size: int) -> torchmetrics.Metric:
@@ -201,7 +128,7 @@ class Precision(_PerClass):
 class Recall(_PerClass):
     """The share of right ones among the rows of a class; averaged over the classes.
 
-    The arguments are those of `Accuracy`. With two classes, it is that of class 1.
+    The arguments are those of `Accuracy`. Of scores (N,), it is that of class 1.
     """
 
     def _make(self, task: str, size: int) -> torchmetrics.Metric:
@@ -216,7 +143,7 @@ class Recall(_PerClass):
 class F1(_PerClass):
     """The harmonic mean of precision and recall; averaged over the classes.
 
-    The arguments are those of `Accuracy`. With two classes, it is that of class 1.
+    The arguments are those of `Accuracy`. Of scores (N,), it is that of class 1.
     """
 
     def _make(self, task: str, size: int) -> torchmetrics.Metric:
@@ -234,7 +161,7 @@ class AUC(_Classification):
     Args:
         average: `macro` counts all classes alike, `weighted` by their number of rows; `micro` takes each pair
             of a row and a class for a row of its own, which is right or not.
-        max_fpr: Only up to this rate of false positives, standardised; with two classes, or `micro`.
+        max_fpr: Only up to this rate of false positives, standardised; for scores (N,), or `micro`.
         ignore_index: A target that is not counted, such as padding.
     """
 
@@ -266,7 +193,9 @@ class AUC(_Classification):
         }
         options = self._sized(task, size)
         if task != "binary" and options.pop("max_fpr") is not None:
-            raise ValueError(f"AUC with max_fpr needs two classes, but there are {size}")
+            raise ValueError(
+                f"AUC with max_fpr needs scores (N,) of two classes or average: micro, not {size} columns"
+            )
         return _made(kinds[task], options)
 
 
@@ -275,102 +204,6 @@ class MultiClassAUC(AUC):
 
     def __init__(self, *, max_fpr: float | None = None, ignore_index: int | None = None) -> None:
         super().__init__("micro", max_fpr=max_fpr, ignore_index=ignore_index)
-
-
-class MeanOf(TorchMetric):
-    """The mean of a function of predictions and target, each batch weighted by its rows."""
-
-    def __init__(
-        self, function: Callable[[Any, Any], Any], *, name: str, lower_is_better: bool = False
-    ) -> None:
-        super().__init__(torchmetrics.MeanMetric(), name=name, lower_is_better=lower_is_better)
-        self.function = function
-
-    def update(self, predictions: torch.Tensor, target: torch.Tensor) -> None:
-        assert self.metric is not None
-        value = torch.as_tensor(self.function(predictions, target))
-        if self.metric.device != value.device:
-            self.metric.to(value.device)
-        self.metric.update(value.detach(), len(target))
-
-
-class _Surprise(TorchMetric):
-    """The mean negative log-likelihood of the targets, in nats."""
-
-    def __init__(self, ignore_index: int | None = None) -> None:
-        super().__init__(torchmetrics.MeanMetric(), lower_is_better=True)
-        self.ignore_index = -100 if ignore_index is None else ignore_index
-
-    @property
-    def name(self) -> str:
-        return _snake(type(self).__name__)
-
-    def update(self, predictions: torch.Tensor, target: torch.Tensor) -> None:
-        scores, classes = predictions.flatten(0, -2), target.flatten()  # (N, C), (N,)
-        counted = (classes != self.ignore_index).sum()
-        total = functional.cross_entropy(scores, classes, reduction="sum", ignore_index=self.ignore_index)
-        super().update(total / counted.clamp(min=1), counted)  # the metric takes (mean, weight)
-
-
-class Perplexity(_Surprise):
-    """exp of the mean negative log-likelihood of the targets; lower is better.
-
-    Args:
-        ignore_index: A target that is not counted, such as padding.
-
-    Example:
-        >>> perplexity = Perplexity()
-        >>> perplexity.update(torch.zeros(2, 5, 4), torch.zeros(2, 5, dtype=torch.long))
-        >>> round(perplexity.compute(), 4)
-        4.0
-    """
-
-    def compute(self) -> float:
-        return math.exp(min(super().compute(), 700.0))  # exp(710) is beyond a float
-
-
-class BPC(_Surprise):
-    """Bits per character: the mean negative log-likelihood of the targets in bits; lower is better.
-
-    Args:
-        ignore_index: A target that is not counted, such as padding.
-    """
-
-    def compute(self) -> float:
-        return super().compute() / math.log(2)
-
-
-def metric_of(metric: Any) -> Metric:
-    """`metric` as a `Metric`: ours, one of torchmetrics, a loss module, or a function.
-
-    A function or loss of (predictions, target) is averaged over the rows. A loss (what has a true
-    `lower_is_better`, or a name that ends in `Loss`) is better when lower.
-    """
-    if isinstance(metric, Metric):
-        return metric
-    if isinstance(metric, torchmetrics.Metric):
-        return TorchMetric(metric)
-    if not callable(metric):
-        raise TypeError(f"a metric is needed, but {metric!r} is a {type(metric).__name__}")
-    name = _snake(getattr(metric, "__name__", type(metric).__name__))
-    lower_is_better = getattr(metric, "lower_is_better", name.endswith("loss"))
-    return MeanOf(metric, name=name, lower_is_better=lower_is_better)
-
-
-def metrics_of(metrics: Iterable[Any] | Mapping[str, Any]) -> dict[str, Metric]:
-    """Metrics by name: the mapping's keys, or their own names.
-
-    Raises:
-        ValueError: two have one name.
-    """
-    if isinstance(metrics, Mapping):
-        return {name: metric_of(metric) for name, metric in metrics.items()}
-    named: dict[str, Metric] = {}
-    for metric in map(metric_of, metrics):
-        if metric.name in named:
-            raise ValueError(f"two metrics are called {metric.name!r}; give them as a mapping of names")
-        named[metric.name] = metric
-    return named
 
 
 def _task(
@@ -398,8 +231,3 @@ def _task(
 def _made(kind: Callable[..., Any], options: Mapping[str, Any]) -> torchmetrics.Metric:
     metric: torchmetrics.Metric = kind(**options)
     return metric
-
-
-def _snake(name: str) -> str:
-    """`MeanSquaredError` as `mean_squared_error`, `AUC` as `auc`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torchmetrics import classification
 
-from flambe_torch.metrics import TorchMetric
+from flambe_torch.metrics.metric import TorchMetric, snake
 
 
 class BinaryMetric(TorchMetric):
@@ -28,7 +28,7 @@ class BinaryMetric(TorchMetric):
     def __init__(self, threshold: float = 0.5, positive_label: int = 1) -> None:
         if positive_label not in (0, 1):
             raise ValueError(f"positive_label must be 0 or 1, but it is {positive_label}")
-        super().__init__(type(self).kind(validate_args=False), name=None)
+        super().__init__(type(self).kind(validate_args=False), name=snake(type(self).__name__))
         self.threshold = threshold
         self.positive_label = positive_label
 
