@@ -55,5 +55,11 @@ def test_a_stage_groups_what_other_stages_made(tmp_path: Path) -> None:
 def test_what_an_exporter_does_not_hold_is_named() -> None:
     with pytest.raises(AttributeError, match=r"^this Exporter has no 'modle'; it holds model, labels$"):
         _ = Exporter(model=1, labels=[2]).modle
-    with pytest.raises(ValueError, match=r"has attributes of its own called custom_state, objects; rename"):
-        Exporter(objects=0, custom_state=1, model=2)
+
+
+@pytest.mark.parametrize("name", ["objects", "custom_state", "metric", "step", "__class__"])
+def test_names_that_an_exporter_is_asked_for_are_refused(name: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^{name} would be taken for the Exporter's own; call these objects"
+    ):
+        Exporter(**{name: print, "model": 2})

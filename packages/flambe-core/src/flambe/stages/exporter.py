@@ -6,6 +6,9 @@ from typing import Any
 
 from flambe.component import Component
 
+_OF_STAGES = frozenset({"step", "metric", "lower_is_better", "finish", "close", "change", "run"})
+"""What a stage is asked for: objects of these names would be taken for its own."""
+
 
 class Exporter(Component):
     """Groups objects, so that a stage saves them together under names: a model and what it needs, say.
@@ -20,10 +23,10 @@ class Exporter(Component):
     """
 
     def __init__(self, **objects: Any) -> None:
-        taken = sorted(name for name in objects if name == "objects" or hasattr(type(self), name))
+        own = {"objects", *dir(type(self)), *_OF_STAGES}
+        taken = ", ".join(sorted(own.intersection(objects)))
         if taken:
-            own = ", ".join(taken)
-            raise ValueError(f"an Exporter has attributes of its own called {own}; rename the objects")
+            raise ValueError(f"{taken} would be taken for the Exporter's own; call these objects otherwise")
         self.objects = objects
         for name, value in objects.items():
             setattr(self, name, value)
