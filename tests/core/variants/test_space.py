@@ -324,6 +324,13 @@ def test_a_variant_of_choices_made_elsewhere() -> None:
     assert made.variant(chosen, {}, occurrence=1) != variant
 
 
+def test_options_that_are_chosen_again_make_another_variant() -> None:
+    made = space("!SGD {k: !g [x, y]}")
+    first, second, third = (made.variant({"pipeline.s.k": 1}, {}, occurrence=n) for n in (None, 1, 2))
+    assert len({first.id, second.id, third.id}) == 3
+    assert made.resolve(second) == made.resolve(first)
+
+
 def test_choices_for_what_is_not_there_are_ignored() -> None:
     made = space(SEARCHED)
     chosen = {"pipeline.s.n": 3, "pipeline.s.o": 1, "pipeline.s.o<0>.lr": 0.5, "pipeline.s.k": 0}

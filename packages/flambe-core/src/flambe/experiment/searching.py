@@ -101,11 +101,12 @@ class Searching:
             branch.search.tell(number, step=record.step, score=score(record) if record.ended_well else None)
 
     def _variant(self, branch: Branch, choices: Choices) -> Variant:
-        given = frozenset(choices.items())
-        again = branch.given[given]
-        branch.given[given] += 1
+        variant = self.space.variant(choices, branch.upstream)
+        again = branch.given[variant.id]
+        branch.given[variant.id] += 1
         branch.left -= 1
-        variant = self.space.variant(choices, branch.upstream, occurrence=again or None)
+        if again:
+            variant = self.space.variant(choices, branch.upstream, occurrence=again)
         self.suggestions[variant.id] = dict(choices)
         return variant
 
@@ -117,7 +118,7 @@ class Branch:
     search: Search
     upstream: Mapping[str, Variant]
     left: int
-    given: Counter[frozenset[tuple[str, int | float]]] = field(default_factory=Counter)
+    given: Counter[str] = field(default_factory=Counter)
 
 
 def score(record: TrialRecord) -> float | None:

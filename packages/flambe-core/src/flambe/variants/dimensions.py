@@ -56,9 +56,13 @@ class Dimension:
 
     def chosen(self, option: int, sample: int | None) -> Choice:
         """The choice of an option; for `choice` as the given sample drew it."""
-        choice = self.choices[option]
         if not isinstance(self.node, nodes.Distribution) or sample is None:
-            return choice
+            return self.choices[option]
+        return self.repeated(option, sample)
+
+    def repeated(self, option: int, sample: int) -> Choice:
+        """The choice of an option, told apart from its being chosen in another sample."""
+        choice = self.choices[option]
         text = f"{choice.text[:-1]}@{sample}\n"
         return Choice(
             self.node, self.order, self.path, self.parts, choice.node, text, choice.label, drawn=True

@@ -29,4 +29,4 @@ class Search(Protocol):
         """The trial of suggestion `number` has ended."""
 
     def add(self, choices: Choices) -> int:
-        """A number for `choices`, which an earlier run has begun to try; said before anything is suggested."""
+        """A number for `choices`, which an earlier run has begun to try; said before the first suggestion."""

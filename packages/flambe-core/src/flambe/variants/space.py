@@ -173,7 +173,8 @@ def _given(
         raise ValueError(
             f"{dimension.name} has {len(dimension.choices)} options, there is no option {option}"
         )
-    return dimension.chosen(option, occurrence), dimension.contents[option]
+    choice = dimension.chosen(option, None) if occurrence is None else dimension.repeated(option, occurrence)
+    return choice, dimension.contents[option]
 
 
 def _merged(upstream: Mapping[str, Variant], needs: Collection[str]) -> dict[str, Variant]:
