@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +58,14 @@ def tune_run(folder: Path, trials: int, steps: int, *, tuned: bool) -> None:
 
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1" if tuned else "0"
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
-    results = tune.Tuner(
+    tuner = tune.Tuner(
         Nothing,
         param_space={"n": tune.grid_search(list(range(trials)))},
         tune_config=tune.TuneConfig(reuse_actors=tuned),
         run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
-    ).fit()
+    )
+    with redirect_stdout(StringIO()):  # it prints tables even so
+        results = tuner.fit()
     assert not results.errors
 
 

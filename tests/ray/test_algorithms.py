@@ -40,7 +40,9 @@ def named(name: str) -> object:
     """The algorithm, skipped where its package is missing."""
     module, install = tune.PACKAGES.get(name, ("ray", "ray"))
     reason = f"{name} needs `pip install {install}`"
-    return pytest.param(name, marks=pytest.mark.skipif(not is_installed(module), reason=reason))
+    return pytest.param(
+        name, marks=pytest.mark.skipif(not all(map(is_installed, module.split())), reason=reason)
+    )
 
 
 LEARNING = [named(name) for name in sorted(tune.SEARCH) if name != "BasicVariantGenerator"]

@@ -143,6 +143,26 @@ schedulers: {train: !tune.ASHAScheduler {grace_period: 3, reduction_factor: 3}}
     assert found["slope=1"] == ("pruned", 3)
 
 
+def test_fifo_stops_nothing(run: Run) -> None:
+    outcome = run("""
+pipeline:
+  train: !my.Climb {slope: !g [1, 2, 3], max_steps: 4}
+schedulers: {train: !tune.FIFOScheduler }
+""")
+    assert set(ends(outcome, "train").values()) == {("done", 4)}
+
+
+def test_hyperband_for_bohb_halves_its_largest_bracket_and_ends_at_max_steps(run: Run) -> None:
+    outcome = run("""
+pipeline:
+  train: !my.Climb {slope: !g [3, 1, 2, 9, 4, 8, 5, 7, 6], max_steps: 10}
+schedulers: {train: !tune.HyperBandForBOHB }
+""")
+    found = ends(outcome, "train")
+    assert sorted(steps for _, steps in found.values()) == [1, 1, 1, 1, 1, 1, 3, 3, 10]
+    assert found["slope=9"] == ("done", 10)
+
+
 def test_median_stopping_counts_steps_and_not_seconds(run: Run) -> None:
     outcome = run("""
 pipeline:

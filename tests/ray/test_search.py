@@ -12,11 +12,20 @@ import pytest
 from flambe import Experiment, Outcome
 from flambe.errors import RunError
 from flambe.language.read import read_text
+from flambe.registry.sources import is_installed
+from flambe_ray import tune
 from flambe_ray.session import Session
 
 MODULES = Path(__file__).parent / "modules"
 
 Run = Callable[..., Outcome]
+
+
+def named(name: str) -> object:
+    """The algorithm, skipped where its package is missing."""
+    modules, install = tune.PACKAGES[name]
+    missing = not all(map(is_installed, modules.split()))
+    return pytest.param(name, marks=pytest.mark.skipif(missing, reason=f"needs `pip install {install}`"))
 
 
 @pytest.fixture
@@ -134,6 +143,50 @@ search: {train: !tune.OptunaSearch {num_samples: NUMBER}}
     more = run(text.replace("NUMBER", "7"), resume=True)
     assert more.reused == frozenset(first.records)
     assert len(more.records) == 7
+
+
+@pytest.mark.parametrize("name", [named("OptunaSearch"), named("HyperOptSearch")])
+def test_a_conditional_search_is_resumed_with_what_it_has_learnt(run: Run, name: str) -> None:
+    text = """
+pipeline:
+  train: !my.Climb
+    max_steps: 1
+    slope: !g [!uniform [0, 1], !uniform [5, 6], 3]
+search: {train: !tune.NAME {num_samples: NUMBER}}
+""".replace("NAME", name)
+    first = run(text.replace("NUMBER", "6"))
+    more = run(text.replace("NUMBER", "9"), resume=True)
+    assert more.reused == frozenset(first.records)
+    assert len(more.records) == 9
+    assert all(0 <= c["slope"] <= 1 or 5 <= c["slope"] <= 6 or c["slope"] == 3 for c in chosen(more, "train"))
+
+
+@pytest.mark.parametrize("name", [named("TuneBOHB")])
+@pytest.mark.parametrize("scheduler", ["HyperBandForBOHB", "HyperBandScheduler"])
+def test_bohb_has_its_trials_halved_twice(run: Run, name: str, scheduler: str) -> None:
+    outcome = run(f"""
+pipeline:
+  train: !my.Climb {{slope: !uniform [0, 10], max_steps: 9}}
+search: {{train: !tune.{name} {{num_samples: 9}}}}
+schedulers: {{train: !tune.{scheduler} }}
+""")
+    assert outcome.exit_code == 0
+    assert sorted(record.step for record in outcome.records.values()) == [1, 1, 1, 1, 1, 1, 3, 3, 9]
+
+
+@pytest.mark.parametrize("name", [named("HyperOptSearch"), named("NevergradSearch")])
+def test_asha_stops_variants_of_a_search_early(run: Run, name: str) -> None:
+    outcome = run(f"""
+pipeline:
+  train: !my.Climb {{slope: !uniform [0, 10], max_steps: 9}}
+search: {{train: !tune.{name} {{num_samples: 12}}}}
+schedulers: {{train: !tune.ASHAScheduler {{grace_period: 1, reduction_factor: 3}}}}
+""")
+    steps = sorted(record.step for record in outcome.records.values())
+    assert len(steps) == 12
+    assert steps[0] == 1
+    assert steps[-1] == 9
+    assert sum(steps) < 12 * 9 * 0.8
 
 
 def test_other_executors_refuse_to_search(run: Run) -> None:

@@ -36,11 +36,24 @@ def test_tags_are_the_classes_of_tune(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(tune.PACKAGES))
 def test_a_tag_whose_package_is_missing_says_what_to_install(name: str) -> None:
     module, install = tune.PACKAGES[name]
-    if is_installed(module):
+    if all(map(is_installed, module.split())):
         pytest.skip(f"{module} is installed")
     document = read_text(f"name: a\npipeline: {{b: 1}}\nsearch: {{b: !tune.{name} {{}}}}", "a.yaml")
     messages = [problem.message for problem in check(document, Registry.load())]
     assert f"!tune.{name} needs a package that is not installed: pip install {install}" in messages
+
+
+@pytest.mark.skipif(not is_installed("bayes_opt"), reason="bayesian-optimization is not installed")
+def test_a_release_that_ray_does_not_work_with_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import bayes_opt
+
+    monkeypatch.delattr(bayes_opt, "UtilityFunction")
+    document = read_text("name: a\npipeline: {b: 1}\nsearch: {b: !tune.BayesOptSearch {}}", "a.yaml")
+    messages = [problem.message for problem in check(document, Registry.load())]
+    assert (
+        "!tune.BayesOptSearch works with another release of bayes_opt: "
+        "pip install bayesian-optimization==1.4.3"
+    ) in messages
 
 
 def test_wrong_arguments_of_a_scheduler_are_found_by_check() -> None:

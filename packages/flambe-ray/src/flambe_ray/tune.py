@@ -47,11 +47,13 @@ PACKAGES = {
     "HyperOptSearch": ("hyperopt", "hyperopt"),
     "NevergradSearch": ("nevergrad", "nevergrad"),
     "OptunaSearch": ("optuna", "optuna"),
-    "TuneBOHB": ("ConfigSpace", "ConfigSpace hpbandster"),
+    "TuneBOHB": ("ConfigSpace hpbandster", "ConfigSpace hpbandster"),
     "ZOOptSearch": ("zoopt", "zoopt"),
 }
-"""The module that an algorithm needs beside Ray, and what to install for it."""
+"""The modules that an algorithm needs beside Ray, and what to install for them."""
 
+_USES = {"BayesOptSearch": "UtilityFunction"}
+"""What an algorithm uses of its package that newer releases do not have."""
 
 __all__ = sorted([*SCHEDULERS, *SEARCH])  # noqa: PLE0605  # names that are only imported when asked for
 
@@ -61,8 +63,11 @@ def __getattr__(name: str) -> Any:
     if module is None:
         raise AttributeError(name)
     needs, install = PACKAGES.get(name, ("ray", "ray[tune]"))
-    if not is_installed(needs):
+    if not all(map(is_installed, needs.split())):
         raise PluginError(f"!tune.{name} needs a package that is not installed: pip install {install}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the algorithms' packages warn of, their users cannot change
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name)
+        if name in _USES and not hasattr(importlib.import_module(needs), _USES[name]):
+            raise PluginError(f"!tune.{name} works with another release of {needs}: pip install {install}")
+    return found
