@@ -102,8 +102,8 @@ def test_vectors_of_another_shape_are_explained() -> None:
     ("embedding", "pad"),
     [
         (EmbeddingEncoder(V, E), 0),
-        (EmbeddingEncoder(V, E, padding_index=3), 3),
-        (EmbeddingEncoder(V, E, padding_index=None), 0),
+        (EmbeddingEncoder(V, E, pad_index=3), 3),
+        (EmbeddingEncoder(V, E, pad_index=None), 0),
         (nn.Embedding(V, E, padding_idx=2), 2),
         (nn.Identity(), 0),
     ],

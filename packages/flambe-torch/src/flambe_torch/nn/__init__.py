@@ -18,7 +18,7 @@ from flambe_torch.nn.attention import GeneralizedPooling, SelfAttentivePooling
 from flambe_torch.nn.cnn import CNNEncoder
 from flambe_torch.nn.compound import Embedder, LogisticRegression, Sequential
 from flambe_torch.nn.distances import CosineDistance, EuclideanDistance, HyperbolicDistance, distance_of
-from flambe_torch.nn.embedding import EmbeddingEncoder
+from flambe_torch.nn.embedding import EmbeddingEncoder, pad_index_of
 from flambe_torch.nn.mixture import MixtureOfSoftmaxes
 from flambe_torch.nn.mlp import MLPEncoder, SoftmaxDecoder
 from flambe_torch.nn.module import Model, Module
@@ -66,6 +66,7 @@ __all__ = [
     "TransformerEncoder",
     "activation_of",
     "distance_of",
+    "pad_index_of",
     "pooled_size",
     "pooling_of",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from flambe_torch.nn.embedding import pad_index_of
 from flambe_torch.nn.module import Model, Module
 from flambe_torch.nn.pooling import pooled_size, pooling_of
 
@@ -85,7 +86,7 @@ class Embedder(Module):
         self.encoder = encoder
         self.pooling = pooling_of(pooling)
         self.dropout = nn.Dropout(dropout)
-        self.pad_index = _padding_of(embedding) if pad_index is None else pad_index
+        self.pad_index = pad_index_of(embedding) if pad_index is None else pad_index
 
     @property
     def output_size(self) -> int:
@@ -133,12 +134,3 @@ def _all_named(modules: tuple[nn.Module, ...], named: dict[str, nn.Module]) -> d
 
 def _takes_mask(module: nn.Module) -> bool:
     return "mask" in inspect.signature(module.forward).parameters
-
-
-def _padding_of(embedding: nn.Module) -> int:
-    """The number that pads, as an embedding or the `torch.nn.Embedding` inside it knows it."""
-    for holder in (embedding, getattr(embedding, "embedding", None)):
-        found = getattr(holder, "padding_idx", None)
-        if isinstance(found, int):
-            return found
-    return 0

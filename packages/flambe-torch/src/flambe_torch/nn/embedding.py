@@ -14,13 +14,13 @@ from flambe_torch.nn.positions import Positions, positions_of
 class EmbeddingEncoder(Module):
     """Looks up a vector for each token: (B, T) → (B, T, E).
 
-    The vector of `padding_index` starts at 0 and is not trained; its places stay 0 with positions too.
+    The vector of `pad_index` starts at 0 and is not trained; its places stay 0 with positions too.
 
     Args:
         input_size: Number of tokens in the vocabulary.
         embedding_size: E; may be left out where `embedding_matrix` is given.
         embedding_matrix: Vectors to begin with (input_size, E), such as GloVe's; copied.
-        padding_index: The token that pads; None if there is none.
+        pad_index: The number of the token that pads; None if there is none.
         freeze: Do not train the vectors.
         positions: `sinusoidal` or `learned` positions are added to the vectors; none unless given.
         max_length: The longest sequence that `learned` positions serve.
@@ -37,7 +37,7 @@ class EmbeddingEncoder(Module):
         embedding_size: int | None = None,
         embedding_matrix: Any = None,
         *,
-        padding_index: int | None = 0,
+        pad_index: int | None = 0,
         freeze: bool = False,
         positions: Positions | None = None,
         max_length: int = 5000,
@@ -48,12 +48,12 @@ class EmbeddingEncoder(Module):
         size = embedding_size if matrix is None else matrix.shape[1]
         if size is None:
             raise ValueError("EmbeddingEncoder needs embedding_size or embedding_matrix")
-        self.embedding = nn.Embedding(input_size, size, padding_idx=padding_index)
+        self.embedding = nn.Embedding(input_size, size, padding_idx=pad_index)
         if matrix is not None:
             with torch.no_grad():
                 self.embedding.weight.copy_(matrix)
-                if padding_index is not None:
-                    self.embedding.weight[padding_index].zero_()
+                if pad_index is not None:
+                    self.embedding.weight[pad_index].zero_()
         self.embedding.weight.requires_grad_(not freeze)
         self.positions = positions_of(positions, size, max_length)
         self.dropout = nn.Dropout(dropout)
@@ -77,6 +77,15 @@ class EmbeddingEncoder(Module):
                 embedded = embedded * (tokens != self.embedding.padding_idx)[:, :, None]
         dropped: torch.Tensor = self.dropout(embedded)
         return dropped
+
+
+def pad_index_of(embedding: nn.Module) -> int:
+    """The number that pads, as an embedding or the `torch.nn.Embedding` inside it knows it; else 0."""
+    for holder in (embedding, getattr(embedding, "embedding", None)):
+        found = getattr(holder, "padding_idx", None)
+        if isinstance(found, int):
+            return found
+    return 0
 
 
 def _matrix(matrix: Any, input_size: int, embedding_size: int | None) -> torch.Tensor | None:
