@@ -44,6 +44,13 @@ class Machines:
         """Kill the process that makes it a machine; its workers go with it."""
         os.kill(machine.all_processes["raylet"][0].process.pid, signal.SIGKILL)
 
+    def wait_for(self, count: int, timeout_s: float = 60) -> None:
+        """Wait until there are this many, the head included."""
+        deadline = time.monotonic() + timeout_s
+        while sum(bool(node["Alive"]) for node in self._cluster.global_state.node_table()) < count:
+            assert time.monotonic() < deadline, "a machine has not come"
+            time.sleep(0.2)
+
     def close(self) -> None:
         self._cluster.shutdown()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import signal
+import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -206,3 +209,34 @@ def test_a_machine_that_joins_gets_trials(far_machines: Machines, tmp_path: Path
     finally:
         for machine in added:
             far_machines.remove(machine)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to hide a folder")
+def test_a_machine_that_does_not_see_the_save_path_is_refused_at_once(
+    machines: Machines, tmp_path: Path
+) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    start = f"{Path(sys.executable).parent}/ray start --address {machines.address} --num-cpus 1 --block"
+    blind = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none {hidden} && exec {start}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        machines.wait_for(2)
+        config = walking(tmp_path, str(hidden))
+        code, _, err = Run(config, tmp_path, "--ray-address", machines.address).end()
+        assert code == 1
+        assert re.search(
+            r"flambe: machine \S+ \(\S+\) of the Ray cluster does not see \S+/hidden/output__walking, where "
+            r"trials keep their results; give a save_path on a disk that all machines share, or a URL such "
+            r"as s3://bucket/folder\n$",
+            err,
+        ), err
+        assert list((hidden / "output__walking").rglob("*.jsonl")) == []
+    finally:
+        os.killpg(blind.pid, signal.SIGTERM)
+        blind.wait(30)

@@ -63,7 +63,8 @@ class Cluster:
         there = self._there()
         for node, about in there.items():
             self._ask(node, about)
-        ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=_PATIENCE_S)
+        if self._asked:
+            ray.wait(list(self._asked.values()), num_returns=len(self._asked), timeout=_PATIENCE_S)
         for node, problem in self._answers(there).items():
             if problem is not None:
                 raise RunError(f"machine {_name(there[node])} of the Ray cluster {problem}")

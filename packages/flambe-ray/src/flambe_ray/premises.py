@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from flambe.errors import RunError
 from flambe.trials.protocol import Setting
 from flambe_ray.autoscaling import Demand, machine_types
 from flambe_ray.cluster import Cluster
@@ -13,6 +15,9 @@ from flambe_ray.session import Session
 
 ADDRESS = "ray-address"
 """The option of `flambe run` that names a cluster."""
+
+_FIRST_MACHINE_S = 600.0
+"""How long the first machine may take to be started."""
 
 
 class Premises:
@@ -39,10 +44,11 @@ class Premises:
             self._cluster = Cluster(setting.folder)
             try:
                 self._cluster.start()
+                self._types = machine_types()
+                self._wait_for_one()
             except BaseException:
                 self.close()
                 raise
-            self._types = machine_types()
             self.machines = Machines(self._cluster.machines(), self._types)
 
     def all(self) -> Sequence[Mapping[str, float]]:
@@ -75,3 +81,17 @@ class Premises:
             self._demand.withdraw()
             self._cluster.close()
         self._session.close(troubled=troubled)
+
+    def _wait_for_one(self) -> None:
+        """Wait for the first machine where only a head is there, which starts others when they are wanted."""
+        assert self._cluster is not None
+        until = time.monotonic() + _FIRST_MACHINE_S
+        while not self._cluster.machines() and not self._types:
+            if time.monotonic() > until:
+                raise RunError(
+                    f"the Ray cluster has no machine that runs trials, and none has come in "
+                    f"{_FIRST_MACHINE_S:g} s; start one, or see what its autoscaler says (ray status)"
+                )
+            self._demand.tell(lambda: [{"cpu": 1.0}])
+            time.sleep(0.5)
+            self._cluster.refresh()
