@@ -19,16 +19,18 @@ def test_labels_are_numbered_by_the_alphabet() -> None:
     assert field.label_inv_freq.tolist() == [4, 2, 4]
 
 
-def test_given_labels_keep_their_order(tmp_path: Path) -> None:
+def test_given_labels_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     field = LabelField(labels=["NUM", "HUM"])
     field.setup(["HUM"])
     assert field.process(["NUM", "HUM"]).values.tolist() == [0, 1]
     assert field.label_count.tolist() == [0, 1]
     listed = tmp_path / "labels.txt"
     listed.write_text("NUM\nHUM\n")
-    field = LabelField(labels=str(listed))
-    field.setup(["HUM"])
-    assert field.labels == ("NUM", "HUM")
+    monkeypatch.setenv("FLAMBE_DATA", str(tmp_path))
+    for path in (str(listed), "labels.txt", listed.as_uri()):
+        field = LabelField(labels=path)
+        field.setup(["HUM"])
+        assert field.labels == ("NUM", "HUM")
 
 
 def test_one_hot_labels_are_rows() -> None:
@@ -55,8 +57,11 @@ def test_a_label_that_training_does_not_have_is_named() -> None:
 
 
 def test_a_training_label_that_is_not_listed_is_an_error() -> None:
-    with pytest.raises(DataError, match="'LOC'"):
-        LabelField(labels=["HUM"]).setup(["HUM", "LOC"])
+    field = LabelField(labels=["HUM"])
+    with pytest.raises(DataError) as caught:
+        field.setup(["HUM", "HUM", "LOC"])
+    assert str(caught.value) == "row 2 has the label 'LOC', which is none of those given: HUM"
+    assert not field.is_ready
 
 
 def test_the_state_brings_labels_and_counts_back() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from flambe.component import Component
-from flambe_nlp.published import find
+from flambe_nlp.vocabulary import listed
 
 _SPACE: Final = re.compile(r"\s")
 _WORD: Final = re.compile(
@@ -119,8 +119,8 @@ class NGramTokenizer(Tokenizer):
         n: The length of a run, or several lengths.
         tokenizer: What makes the tokens; words if not given.
         separator: What is written between the tokens of a run.
-        stop_words: Tokens that are left out before runs are made, whatever their case: a list, or the path of
-            a file with one on each line. None are left out if not given.
+        stop_words: Tokens that are left out before runs are made, whatever their case: a list, or the path or
+            URL of a file with one on each line. None are left out if not given.
 
     Example:
         >>> NGramTokenizer(n=[1, 2]).tokenize("how old")
@@ -150,11 +150,3 @@ class NGramTokenizer(Tokenizer):
             for length in self.lengths
             for start in range(len(tokens) - length + 1)
         ]
-
-
-def listed(words: Sequence[str] | str | None) -> Sequence[str]:
-    """The words themselves, or those of the file at that path."""
-    if not isinstance(words, str):
-        return words or ()
-    with open(find(words), encoding="utf-8") as stream:
-        return [line.rstrip("\n") for line in stream if line.rstrip("\n")]

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+import fsspec
 import numpy as np
 import numpy.typing as npt
+
+from flambe_nlp.published import find
 
 IntArray = npt.NDArray[np.integer[Any]]
 
@@ -110,6 +113,14 @@ class Vocabulary:
 
     def __reduce__(self) -> tuple[object, tuple[tuple[str, ...], str | None]]:
         return _rebuilt, (self.tokens, self.unknown)
+
+
+def listed(words: Sequence[str] | str | None) -> Sequence[str]:
+    """The words themselves, or those of the file at that path or URL, one on each line; none for None."""
+    if not isinstance(words, str):
+        return words or ()
+    with fsspec.open(find(words), "rt", encoding="utf-8") as stream:
+        return [line.rstrip("\n") for line in stream if line.strip()]
 
 
 class _Index(dict[str, int]):

@@ -10,8 +10,7 @@ import numpy as np
 
 from flambe_nlp.errors import DataError
 from flambe_nlp.fields.field import Field
-from flambe_nlp.published import find
-from flambe_nlp.vocabulary import Vocabulary
+from flambe_nlp.vocabulary import Vocabulary, listed
 from flambe_torch.data import ArrayColumn
 
 
@@ -21,8 +20,8 @@ class LabelField(Field):
     Args:
         one_hot: A row of zeros with a one, (R, C) float32, instead of the class's number, (R,).
         multilabel_sep: What parts the labels of one text; rows are then zeros and ones, (R, C) float32.
-        labels: All labels in order, or the path of a file with one on each line; counted on the training
-            part if not given.
+        labels: All labels in order, or the path or URL of a file with one on each line; counted on the
+            training part if not given.
 
     Attributes:
         labels: The labels' names, by number.
@@ -80,10 +79,18 @@ class LabelField(Field):
         return np.asarray(np.divide(self._count.sum(), self._count, out=np.zeros(len(seen)), where=seen))
 
     def setup(self, texts: Sequence[str]) -> None:
+        """Learn the labels of the training part, and count them.
+
+        Raises:
+            DataError: `labels` were given, and there are others.
+        """
         counts = Counter(label for text in texts for label in self._split(text))
-        self._vocab = Vocabulary(sorted(counts) if self._given is None else _names(self._given))
-        self._count = np.array([counts[label] for label in self._vocab], dtype=np.int64)
-        self.process(list(counts))  # a label of the training part that `labels` does not list is an error
+        vocab = Vocabulary(sorted(counts) if self._given is None else map(str, listed(self._given)))
+        unlisted = next((label for label in counts if label not in vocab), None)
+        if unlisted is not None:
+            raise DataError(self._unknown(unlisted, texts, vocab))
+        self._vocab = vocab
+        self._count = np.array([counts[label] for label in vocab], dtype=np.int64)
 
     def process(self, texts: Sequence[str]) -> ArrayColumn:
         """Each text's label as a number (R,), or as zeros and ones (R, C).
@@ -95,7 +102,7 @@ class LabelField(Field):
         try:
             numbers, offsets = self.vocab.encode(lists)
         except KeyError as error:
-            raise DataError(self._unknown(str(error.args[0]), texts)) from None
+            raise DataError(self._unknown(str(error.args[0]), texts, self.vocab)) from None
         if not self.one_hot and self.multilabel_sep is None:
             return ArrayColumn(numbers)
         rows = np.repeat(np.arange(len(lists)), np.diff(offsets))
@@ -117,14 +124,9 @@ class LabelField(Field):
             return [text]
         return [label.strip() for label in text.split(self.multilabel_sep) if label.strip()]
 
-    def _unknown(self, label: str, texts: Sequence[str]) -> str:
+    def _unknown(self, label: str, texts: Sequence[str], vocab: Vocabulary) -> str:
         row = next(row for row, text in enumerate(texts) if label in self._split(text))
-        shown = ", ".join(self.labels[:20]) + (", …" if len(self.labels) > 20 else "")
+        shown = ", ".join(vocab.tokens[:20]) + (", …" if len(vocab) > 20 else "")
+        if self._given is not None:
+            return f"row {row} has the label {label!r}, which is none of those given: {shown}"
         return f"row {row} has the label {label!r}, which the training part does not have; it has {shown}"
-
-
-def _names(given: Sequence[str] | str) -> list[str]:
-    if not isinstance(given, str):
-        return [str(label) for label in given]
-    with open(find(given), encoding="utf-8") as stream:
-        return [line.rstrip("\n") for line in stream if line.strip()]

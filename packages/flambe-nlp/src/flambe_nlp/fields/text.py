@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from flambe_nlp.fields.field import Field
-from flambe_nlp.tokenizers import Tokenizer, WordTokenizer, listed
+from flambe_nlp.tokenizers import Tokenizer, WordTokenizer
 from flambe_nlp.vectors import FloatArray, VectorSource, WordVectors
-from flambe_nlp.vocabulary import Vocabulary
+from flambe_nlp.vocabulary import Vocabulary, listed
 from flambe_torch.data import PackedColumn
 
 
@@ -28,8 +28,8 @@ class TextField(Field):
         max_vocab_size: Keep the most frequent tokens only, this many with the special ones.
         max_len: Cut longer texts to this many tokens, those of `sos_token` and `eos_token` included.
         truncate: Which part a longer text loses: its `end` or its `start`.
-        vocabulary: The tokens behind the special ones, in order: a list, or the path of a file with one on
-            each line. Counted on the training part if not given.
+        vocabulary: The tokens behind the special ones, in order: a list, or the path or URL of a file with
+            one on each line. Counted on the training part if not given.
         additional_special_tokens: Tokens that the vocabulary holds in any case, behind the special ones.
         embeddings: Word vectors for the vocabulary: a path or URL, `!WordVectors` for its options, or what
             else gives vectors, such as `!lm.EncoderVectors`.
