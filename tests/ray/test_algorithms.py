@@ -221,6 +221,19 @@ def test_nevergrads_optimizer_is_chosen_by_name(name: str) -> None:
     assert str(caught.value).startswith(start)
 
 
+@pytest.mark.parametrize("name", [named("NevergradSearch")])
+def test_nevergrad_suggests_several_before_any_has_ended(name: str) -> None:
+    one = "{x: !uniform [0, 1]}"
+    searching = search(name, options=one)
+    assert [suggested and suggested[0] for suggested in (searching.suggest() for _ in range(6))] == [
+        *range(6)
+    ]
+    with pytest.raises(RunError) as caught:
+        search(name, ", optimizer: Cobyla", options=one)
+    message = "search.train.optimizer: it must know what came of each trial before it suggests the next"
+    assert str(caught.value) == message
+
+
 @pytest.mark.parametrize("name", OPTUNA)
 def test_arguments_of_the_user_are_passed_on(name: str) -> None:
     first = drive(search(name, ", seed: 4"), 4)

@@ -24,6 +24,8 @@ from flambe_ray.tune_objects import Planned
 
 _TALKATIVE = ("ax.", "hpbandster", "hyperopt", "nevergrad", "optuna", "ray.tune.search")
 _POINTS, _REWARDS = "points_to_evaluate", "evaluated_rewards"
+_WORKERS = 2
+"""With one, Nevergrad may choose an optimizer that blocks when two trials run at once."""
 _LEAST_FOR_ZOOPT = 4
 """With a smaller budget it ends the process."""
 
@@ -61,7 +63,11 @@ def _for_nevergrad(plan: Planned, samples: int | None) -> Mapping[str, Any]:
             hint = did_you_mean(named, list(optimizers.registry))
             raise RunError(f"{plan.key}.optimizer: Nevergrad has no optimizer {named!r}{hint}")
         named = optimizers.registry[named]
-    return {"optimizer": named, "optimizer_kwargs": {"budget": samples}}
+    if getattr(named, "no_parallelization", False):
+        raise RunError(
+            f"{plan.key}.optimizer: it must know what came of each trial before it suggests the next"
+        )
+    return {"optimizer": named, "optimizer_kwargs": {"budget": samples, "num_workers": _WORKERS}}
 
 
 def _for_zoopt(_plan: Planned, samples: int | None) -> Mapping[str, Any]:
