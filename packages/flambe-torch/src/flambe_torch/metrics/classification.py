@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
 
 import torch
 import torchmetrics
@@ -14,10 +14,18 @@ from torchmetrics import classification
 from flambe_torch.metrics.metric import TorchMetric, snake
 
 Average = Literal["micro", "macro", "weighted"]
+Kind = Callable[..., torchmetrics.Metric]
+
+
+def _kinds(binary: Kind, multiclass: Kind, multilabel: Kind) -> Mapping[str, Kind]:
+    """What computes a metric, by task."""
+    return MappingProxyType({"binary": binary, "multiclass": multiclass, "multilabel": multilabel})
 
 
 class _Classification(TorchMetric):
     """A classification metric whose task and number of classes the first batch of a pass shows."""
+
+    kinds: ClassVar[Mapping[str, Kind]]
 
     def __init__(self, options: Mapping[str, Any], num_classes: int | None) -> None:
         self.metric = None
@@ -31,7 +39,7 @@ class _Classification(TorchMetric):
     def update(self, predictions: torch.Tensor, target: torch.Tensor) -> None:
         predictions, target, task, size = _task(predictions, target, self.num_classes)
         if self.metric is None:
-            self.metric = self._make(task, size)
+            self.metric = self.kinds[task](**self._sized(task, size))
         super().update(predictions, target)
 
     def compute(self) -> float:
@@ -41,10 +49,6 @@ class _Classification(TorchMetric):
 
     def reset(self) -> None:
         self.metric = None
-
-    @abstractmethod
-    def _make(self, task: str, size: int) -> torchmetrics.Metric:
-        """The metric for `task` (binary, multiclass, multilabel) with `size` classes or labels."""
 
     def _sized(self, task: str, size: int) -> dict[str, Any]:
         """The options that fit `task`; targets are checked by the loss, once and not twice."""
@@ -73,6 +77,10 @@ class Accuracy(_Classification):
         0.5
     """
 
+    kinds = _kinds(
+        classification.BinaryAccuracy, classification.MulticlassAccuracy, classification.MultilabelAccuracy
+    )
+
     def __init__(
         self,
         top_k: int = 1,
@@ -84,14 +92,6 @@ class Accuracy(_Classification):
     ) -> None:
         options = {"top_k": top_k, "average": average, "threshold": threshold, "ignore_index": ignore_index}
         super().__init__(options, num_classes)
-
-    def _make(self, task: str, size: int) -> torchmetrics.Metric:
-        kinds = {
-            "binary": classification.BinaryAccuracy,
-            "multiclass": classification.MulticlassAccuracy,
-            "multilabel": classification.MultilabelAccuracy,
-        }
-        return _made(kinds[task], self._sized(task, size))
 
 
 class _PerClass(_Classification):
@@ -116,13 +116,9 @@ class Precision(_PerClass):
     The arguments are those of `Accuracy`. Of scores (N,), it is that of class 1.
     """
 
-    def _make(self, task: str, size: int) -> torchmetrics.Metric:
-        kinds = {
-            "binary": classification.BinaryPrecision,
-            "multiclass": classification.MulticlassPrecision,
-            "multilabel": classification.MultilabelPrecision,
-        }
-        return _made(kinds[task], self._sized(task, size))
+    kinds = _kinds(
+        classification.BinaryPrecision, classification.MulticlassPrecision, classification.MultilabelPrecision
+    )
 
 
 class Recall(_PerClass):
@@ -131,13 +127,9 @@ class Recall(_PerClass):
     The arguments are those of `Accuracy`. Of scores (N,), it is that of class 1.
     """
 
-    def _make(self, task: str, size: int) -> torchmetrics.Metric:
-        kinds = {
-            "binary": classification.BinaryRecall,
-            "multiclass": classification.MulticlassRecall,
-            "multilabel": classification.MultilabelRecall,
-        }
-        return _made(kinds[task], self._sized(task, size))
+    kinds = _kinds(
+        classification.BinaryRecall, classification.MulticlassRecall, classification.MultilabelRecall
+    )
 
 
 class F1(_PerClass):
@@ -146,13 +138,9 @@ class F1(_PerClass):
     The arguments are those of `Accuracy`. Of scores (N,), it is that of class 1.
     """
 
-    def _make(self, task: str, size: int) -> torchmetrics.Metric:
-        kinds = {
-            "binary": classification.BinaryF1Score,
-            "multiclass": classification.MulticlassF1Score,
-            "multilabel": classification.MultilabelF1Score,
-        }
-        return _made(kinds[task], self._sized(task, size))
+    kinds = _kinds(
+        classification.BinaryF1Score, classification.MulticlassF1Score, classification.MultilabelF1Score
+    )
 
 
 class AUC(_Classification):
@@ -164,6 +152,8 @@ class AUC(_Classification):
         max_fpr: Only up to this rate of false positives, standardised; for scores (N,), or `micro`.
         ignore_index: A target that is not counted, such as padding.
     """
+
+    kinds = _kinds(classification.BinaryAUROC, classification.MulticlassAUROC, classification.MultilabelAUROC)
 
     def __init__(
         self,
@@ -185,18 +175,13 @@ class AUC(_Classification):
             predictions, target = predictions.flatten(), target.flatten()
         super().update(predictions, target)
 
-    def _make(self, task: str, size: int) -> torchmetrics.Metric:
-        kinds = {
-            "binary": classification.BinaryAUROC,
-            "multiclass": classification.MulticlassAUROC,
-            "multilabel": classification.MultilabelAUROC,
-        }
-        options = self._sized(task, size)
+    def _sized(self, task: str, size: int) -> dict[str, Any]:
+        options = super()._sized(task, size)
         if task != "binary" and options.pop("max_fpr") is not None:
             raise ValueError(
                 f"AUC with max_fpr needs scores (N,) of two classes or average: micro, not {size} columns"
             )
-        return _made(kinds[task], options)
+        return options
 
 
 class MultiClassAUC(AUC):
@@ -226,8 +211,3 @@ def _task(
     if predictions.ndim == 1:
         return predictions, target.long(), "binary", 2
     return predictions.flatten(0, -2), target.flatten(0, -2).long(), "multilabel", predictions.shape[-1]
-
-
-def _made(kind: Callable[..., Any], options: Mapping[str, Any]) -> torchmetrics.Metric:
-    metric: torchmetrics.Metric = kind(**options)
-    return metric
