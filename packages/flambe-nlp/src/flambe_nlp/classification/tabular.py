@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
-from flambe.component import Component
 from flambe_nlp.errors import DataError
 from flambe_nlp.fields.field import Field
+from flambe_nlp.tables import RowsOfStrings, Tables
 from flambe_torch.data import Column, Rows
 
 
@@ -18,17 +18,6 @@ class Picked(TypedDict):
     columns: int | Sequence[int]
 
 
-class RowsOfStrings(Protocol):
-    """A data set: three parts of rows of strings."""
-
-    @property
-    def train(self) -> Sequence[Sequence[str]]: ...
-    @property
-    def dev(self) -> Sequence[Sequence[str]]: ...
-    @property
-    def test(self) -> Sequence[Sequence[str]]: ...
-
-
 class _Made(NamedTuple):
     """A column of the tables: its name, its field, and the row's column that it is made of."""
 
@@ -37,7 +26,7 @@ class _Made(NamedTuple):
     place: int
 
 
-class TabularProcessor(Component):
+class TabularProcessor(Tables):
     """Turns columns of a data set into numbers, each with a field of its own.
 
     Fields learn from the training part alone. As in `TCProcessor`, nothing is read before it is needed, and
@@ -71,23 +60,11 @@ class TabularProcessor(Component):
     def __init__(self, dataset: RowsOfStrings, transform: Mapping[str, Field | Picked]) -> None:
         if not transform:
             raise ValueError("transform must name at least one column")
+        super().__init__()
         self.dataset = dataset
         self.transform = transform
         self._fields = {name: _field(name, given) for name, given in transform.items()}
         self._columns = [made for place, name in enumerate(transform) for made in self._made(place, name)]
-        self._tables: dict[str, Rows] = {}
-
-    @property
-    def train(self) -> Rows:
-        return self._table("train")
-
-    @property
-    def dev(self) -> Rows:
-        return self._table("dev")
-
-    @property
-    def test(self) -> Rows:
-        return self._table("test")
 
     @property
     def fields(self) -> Mapping[str, Any]:
@@ -122,12 +99,10 @@ class TabularProcessor(Component):
             places = [made.place for made in self._columns if id(made.field) == key]
             field.setup([text for place in places for text in _column("train", rows, place)])
 
-    def _table(self, part: str) -> Rows:
-        if part not in self._tables:
-            self._learn()
-            rows = getattr(self.dataset, part)
-            self._tables[part] = Rows({made.name: _processed(made, part, rows) for made in self._columns})
-        return self._tables[part]
+    def _table_of(self, part: str) -> Rows:
+        self._learn()
+        rows = getattr(self.dataset, part)
+        return Rows({made.name: _processed(made, part, rows) for made in self._columns})
 
 
 def _field(name: str, given: Field | Picked) -> Field:

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from flambe.component import Component
 from flambe_nlp.errors import DataError
 from flambe_nlp.fields.lm import LMField, shifted
+from flambe_nlp.tables import RowsOfStrings, Tables
 from flambe_nlp.vectors import FloatArray
 from flambe_nlp.vocabulary import Vocabulary
 from flambe_torch.data import Rows
 
 
-class Texts(Protocol):
-    """A data set whose rows begin with a text; what else they hold, such as a label, is not looked at."""
-
-    @property
-    def train(self) -> Sequence[Sequence[str]]: ...
-    @property
-    def dev(self) -> Sequence[Sequence[str]]: ...
-    @property
-    def test(self) -> Sequence[Sequence[str]]: ...
-
-
-class LMProcessor(Component):
+class LMProcessor(Tables):
     """Turns the texts of a data set into numbers, once; what `CorpusSampler` reads.
 
     The vocabulary comes from the training part alone. It is what is saved; the data set is read again only
@@ -54,25 +43,13 @@ class LMProcessor(Component):
     """
 
     def __init__(
-        self, dataset: Texts, text_field: LMField | None = None, *, by_document: bool = False
+        self, dataset: RowsOfStrings, text_field: LMField | None = None, *, by_document: bool = False
     ) -> None:
+        super().__init__()
         self.dataset = dataset
         self.text_field = text_field or LMField()
         self.by_document = by_document
         self._field_given = text_field is not None
-        self._tables: dict[str, Rows] = {}
-
-    @property
-    def train(self) -> Rows:
-        return self._table("train")
-
-    @property
-    def dev(self) -> Rows:
-        return self._table("dev")
-
-    @property
-    def test(self) -> Rows:
-        return self._table("test")
 
     @property
     def vocab(self) -> Vocabulary:
@@ -116,12 +93,10 @@ class LMProcessor(Component):
         if not self.text_field.is_ready:
             self.text_field.setup(self._texts("train"))
 
-    def _table(self, part: str) -> Rows:
-        if part not in self._tables:
-            self._learn()
-            column = self.text_field.process(self._texts(part))
-            self._tables[part] = shifted(column) if self.by_document else Rows({"text": column})
-        return self._tables[part]
+    def _table_of(self, part: str) -> Rows:
+        self._learn()
+        column = self.text_field.process(self._texts(part))
+        return shifted(column) if self.by_document else Rows({"text": column})
 
     def _texts(self, part: str) -> Iterator[str]:
         row = None
