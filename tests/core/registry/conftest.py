@@ -24,7 +24,6 @@ def make_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mak
     folder = tmp_path / "modules"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    before = set(sys.modules)
 
     def make(name: str, source: str) -> str:
         *packages, last = name.split(".")
@@ -39,8 +38,14 @@ def make_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mak
         return name
 
     yield make
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    for name in [name for name, module in sys.modules.items() if _lies_in(folder, module)]:
+        del sys.modules[name]  # and no other: C extensions cannot be imported a second time
+
+
+def _lies_in(folder: Path, module: ModuleType) -> bool:
+    held = vars(module)  # some modules make up attributes
+    places = [held.get("__file__"), *held.get("__path__", ())]
+    return any(isinstance(place, str) and Path(place).is_relative_to(folder) for place in places)
 
 
 @pytest.fixture

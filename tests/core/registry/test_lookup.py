@@ -10,6 +10,8 @@ from flambe.language import nodes
 from flambe.language.header import Git, Header, HeaderEntry, ImportPath
 from flambe.registry.registry import Registry
 
+CORE = {"Experiment", "Exporter", "Script"}
+
 WEATHER = """
     import os, os.path
     import subprocess
@@ -419,7 +421,7 @@ def test_tags_of_a_config_are_imported(layers):
 
 def test_known_tags_are_listed_without_importing(layers, weather):
     registry = Registry.load(entry_points=False, plugins=[layers]).with_aliases({"w": weather})
-    assert set(registry.tags()) == {"Experiment", "Trainer", "extra.Conv"}
+    assert set(registry.tags()) == {*CORE, "Trainer", "extra.Conv"}
     registry.resolve("Linear")
     registry.resolve("w.Rain")
     assert {"Linear", "layers.Linear", "w.Rain", "w.forecast"} <= set(registry.tags())

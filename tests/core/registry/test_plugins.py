@@ -12,7 +12,7 @@ from flambe.registry.registry import Registry
 def test_core_brings_its_parts_through_the_hooks():
     (core,) = Registry.load(entry_points=False).plugins
     assert (core.name, core.distribution, core.error) == ("core", "flambe-core", None)
-    assert core.brings["tags"] == ["Experiment"]
+    assert core.brings["tags"] == ["Experiment", "Exporter", "Script"]
     assert {"local", "in-process", "pool"} <= set(core.brings["executors"])
     assert "run" in core.brings["commands"]
 
