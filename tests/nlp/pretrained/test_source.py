@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -46,6 +47,23 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match=r"is no folder of a pretrained model: it has no config.json"):
         Source(str(tmp_path))
+
+
+@pytest.mark.parametrize("part", ["AutoConfig", "AutoTokenizer"])
+def test_code_beside_a_model_is_not_run_and_nobody_is_asked(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("builtins.input", lambda *question: "y")
+    named = {"AutoConfig": "own.Own", "AutoTokenizer": ["own.Own", "own.Own"]}
+    settings = {"model_type": "own", "auto_map": {part: named[part]}}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "Own"}))
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    source = Source(str(tmp_path))
+    with pytest.raises(DataError, match="cannot be read"):
+        source.config() if part == "AutoConfig" else source.tokenizer()
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_folder_below_the_data_folder_is_found(

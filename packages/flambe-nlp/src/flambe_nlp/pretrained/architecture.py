@@ -99,7 +99,7 @@ def _made(config: Any, source: Source | None, keep: Callable[[nn.Module], None])
         raise ValueError(f"{config.model_type} is no model that turns tokens into vectors") from None
     if source is None:
         with quietly():
-            model: nn.Module = AutoModel.from_config(config)
+            model: nn.Module = AutoModel.from_config(config, trust_remote_code=False)
         keep(model)
         return model
 

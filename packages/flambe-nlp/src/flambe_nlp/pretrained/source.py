@@ -20,11 +20,13 @@ from flambe_nlp.published import data_folders, open_url
 T = TypeVar("T")
 PACKAGE = "package:"
 CONFIG = "config.json"
+_NO_CODE = {"trust_remote_code": False}
+"""Else the library asks the user, and imports what lies beside the model."""
 _log = logging.getLogger(__name__)
 
 
 class Source:
-    """The files of one pretrained transformer, read by the `transformers` library.
+    """The files of one pretrained transformer, read by the `transformers` library; code in them is not run.
 
     Args:
         alias: One of: the path of a folder (also below `FLAMBE_DATA`) as `save_pretrained` writes it;
@@ -43,13 +45,13 @@ class Source:
         """The model's `PretrainedConfig`."""
         from transformers import AutoConfig
 
-        return self._read(AutoConfig.from_pretrained)
+        return self._read(AutoConfig.from_pretrained, **_NO_CODE)
 
     def tokenizer(self) -> Any:
         """The model's fast tokenizer."""
         from transformers import AutoTokenizer
 
-        return self._read(lambda name, **where: AutoTokenizer.from_pretrained(name, use_fast=True, **where))
+        return self._read(AutoTokenizer.from_pretrained, use_fast=True, **_NO_CODE)
 
     def model(self, cls: type[nn.Module], config: Any) -> nn.Module:
         """A model of that class with the pretrained weights in it, float32, in evaluation mode.
@@ -73,11 +75,11 @@ class Source:
         made: nn.Module = model.float().eval()
         return made
 
-    def _read(self, read: Callable[..., T]) -> T:
+    def _read(self, read: Callable[..., T], **options: Any) -> T:
         """What `read` reads of the folder, else of the cache, else of the hub."""
         try:
             with quietly():
-                return read(str(self.folder or self.alias), local_files_only=True)
+                return read(str(self.folder or self.alias), local_files_only=True, **options)
         except _failures() as error:
             if self.folder is not None:
                 raise DataError(f"{self.folder} cannot be read: {_first_line(error)}") from None
@@ -85,7 +87,7 @@ class Source:
         _log.info("downloading %s", self.alias)
         try:
             with quietly():
-                return read(self.alias)
+                return read(self.alias, **options)
         except _failures() as error:
             raise MissingDataError(f"{self.alias} cannot be downloaded: {_first_line(error)}") from None
 
