@@ -16,6 +16,7 @@ from flambe_nlp.pretrained import (
     PretrainedTransformerEncoder,
 )
 from flambe_nlp.pretrained.architecture import SPLIT
+from flambe_torch.nn import SelfAttentivePooling
 
 H, PAD = 12, 1
 TOKENS = torch.tensor([[5, 6, 7, 8, 9], [9, 8, PAD, PAD, PAD], [3, 4, 5, PAD, PAD]])
@@ -187,6 +188,14 @@ def test_a_frozen_part_neither_learns_nor_drops_out(bert: str) -> None:
     x = torch.ones(1, 2, H)
     assert encoder.trainable_params == []
     assert torch.equal(encoder(x), encoder(x))
+
+
+def test_a_pooling_that_learns_is_not_frozen_with_what_is_before_it(bert: str) -> None:
+    pooling = SelfAttentivePooling(H, n_heads=2, attention_units=[3], attention_dropout=0.5)
+    encoder = PretrainedTransformerEncoder.from_alias(bert, pooling=pooling, freeze=True).train()
+    assert {id(parameter) for parameter in encoder.trainable_params} == set(map(id, pooling.parameters()))
+    assert pooling.training
+    assert not encoder.model.training
 
 
 def test_the_first_layers_can_be_frozen(bert: str) -> None:

@@ -23,6 +23,7 @@ class _Pretrained(Module):
     config: Any
     alias: str | None
     freeze: bool
+    _name: str  # of the module that is pretrained
 
     def _begin(
         self, alias: str | None, config: Mapping[str, Any] | None, dropout: float | None, freeze: bool
@@ -41,8 +42,10 @@ class _Pretrained(Module):
             set_dropout(self.config, dropout)
         return source
 
-    def _end(self) -> None:
-        self.requires_grad_(not self.freeze)
+    def _keep(self, name: str, part: nn.Module) -> None:
+        """Holds what is pretrained under that name, frozen if it is to be."""
+        self._name = name
+        self.add_module(name, part.requires_grad_(not self.freeze))
         self.train()
 
     def saved_arguments(self) -> Mapping[str, Any]:
@@ -50,8 +53,11 @@ class _Pretrained(Module):
         return {"config": settings_of(self.config)}
 
     def train(self, mode: bool = True) -> Any:
-        """Training mode, but for a frozen part, which stays in evaluation mode."""
-        return super().train(mode and not self.freeze)
+        """Training mode, but for what is pretrained and frozen, which stays in evaluation mode."""
+        super().train(mode)
+        if self.freeze:
+            self.get_submodule(self._name).train(False)
+        return self
 
     @property
     def hidden_size(self) -> int:
@@ -77,7 +83,7 @@ class PretrainedTransformerEmbeddings(_Pretrained):
         config: The model's settings, as in its `config.json`. With them no pretrained weights are read:
             weights are new, or come from a save, which holds the settings for that purpose.
         dropout: Share of entries zeroed in training; the model's own unless given.
-        freeze: Neither train the weights nor drop anything out.
+        freeze: Neither train the pretrained weights nor drop anything out among them.
 
     Raises:
         MissingDataError: The alias leads to no model.
@@ -90,6 +96,8 @@ class PretrainedTransformerEmbeddings(_Pretrained):
         torch.Size([1, 4, 4])
     """
 
+    embeddings: nn.Module
+
     def __init__(
         self,
         alias: str | None = None,
@@ -100,8 +108,7 @@ class PretrainedTransformerEmbeddings(_Pretrained):
     ) -> None:
         super().__init__()
         source = self._begin(alias, config, dropout, freeze)
-        self.embeddings = embeddings_part(self.config, source)
-        self._end()
+        self._keep("embeddings", embeddings_part(self.config, source))
 
     @classmethod
     def from_alias(
@@ -131,33 +138,11 @@ class PretrainedTransformerEmbeddings(_Pretrained):
         return vectors
 
 
-class PretrainedTransformerEncoder(_Pretrained):
-    """The layers of a pretrained transformer: (B, T, E) → (B, T, H), or (B, H) with a pooling.
-
-    Args:
-        alias: A model's folder, `package:NAME/FOLDER`, or its name on the hub.
-        config: The model's settings, instead of its pretrained weights; see
-            `PretrainedTransformerEmbeddings`.
-        pooling: `mean`, `first` (the token that BERT's family calls CLS), `last`, `max`, `sum`, `pooler` (the
-            model's own, first token and a trained layer), a module (B, T, H), mask → (B, H), or none.
-            Where there is none, `TextClassifier` takes the mean.
-        dropout: Share of entries zeroed in training, everywhere; the model's own unless given.
-        freeze: Neither train the weights nor drop anything out.
-        n_frozen_layers: The first layers, so many, are not trained. Their embeddings are frozen by
-            `freeze` of their own.
-
-    Raises:
-        MissingDataError: The alias leads to no model.
-        ValueError: A type of model that is not taken apart; `PretrainedTransformerEmbedder` is for those.
-
-    Example:
-        >>> config = {"model_type": "bert", "vocab_size": 9, "hidden_size": 4, "num_attention_heads": 2}
-        >>> encoder = PretrainedTransformerEncoder(config=config, pooling="mean")
-        >>> encoder(torch.zeros(2, 3, 4), torch.tensor([[True] * 3, [True, False, False]])).shape
-        torch.Size([2, 4])
-    """
+class _Pooled(_Pretrained):
+    """What the encoder and the whole model have in common: layers that may be frozen, and a pooling."""
 
     default_pooling = DEFAULT_POOLING
+    model: nn.Module
 
     def __init__(
         self,
@@ -172,10 +157,45 @@ class PretrainedTransformerEncoder(_Pretrained):
         super().__init__()
         source = self._begin(alias, config, dropout, freeze)
         self._own_pooler = pooling == POOLER
-        self.model = layers_part(self.config, source, pooler=self._own_pooler)
+        self._keep("model", self._made(source, pooler=self._own_pooler))
         self.pooling = None if self._own_pooler else pooling_of(pooling)
-        self._end()
         _freeze_first(self.model, self.config, n_frozen_layers)
+
+    @property
+    def output_size(self) -> int:
+        """H: what a decoder after this takes as `input_size`."""
+        return self.hidden_size
+
+    def _made(self, source: Source | None, *, pooler: bool) -> nn.Module:
+        """The part of the model, with its pretrained weights, or new ones without a source."""
+        raise NotImplementedError
+
+
+class PretrainedTransformerEncoder(_Pooled):
+    """The layers of a pretrained transformer: (B, T, E) → (B, T, H), or (B, H) with a pooling.
+
+    Args:
+        alias: A model's folder, `package:NAME/FOLDER`, or its name on the hub.
+        config: The model's settings, instead of its pretrained weights; see
+            `PretrainedTransformerEmbeddings`.
+        pooling: `mean`, `first` (the token that BERT's family calls CLS), `last`, `max`, `sum`, `pooler` (the
+            model's own, first token and a trained layer), a module (B, T, H), mask → (B, H), or none.
+            Where there is none, `TextClassifier` takes the mean.
+        dropout: Share of entries zeroed in training, everywhere; the model's own unless given.
+        freeze: Neither train the pretrained weights nor drop anything out among them.
+        n_frozen_layers: The first layers, so many, are not trained. Their embeddings are frozen by
+            `freeze` of their own.
+
+    Raises:
+        MissingDataError: The alias leads to no model.
+        ValueError: A type of model that is not taken apart; `PretrainedTransformerEmbedder` is for those.
+
+    Example:
+        >>> config = {"model_type": "bert", "vocab_size": 9, "hidden_size": 4, "num_attention_heads": 2}
+        >>> encoder = PretrainedTransformerEncoder(config=config, pooling="mean")
+        >>> encoder(torch.zeros(2, 3, 4), torch.tensor([[True] * 3, [True, False, False]])).shape
+        torch.Size([2, 4])
+    """
 
     @classmethod
     def from_alias(
@@ -198,10 +218,8 @@ class PretrainedTransformerEncoder(_Pretrained):
             n_frozen_layers=n_frozen_layers,
         )
 
-    @property
-    def output_size(self) -> int:
-        """H: what a decoder after this takes as `input_size`."""
-        return self.hidden_size
+    def _made(self, source: Source | None, *, pooler: bool) -> nn.Module:
+        return layers_part(self.config, source, pooler=pooler)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Encoded rows (B, H) with a pooling, else (B, T, H), for x (B, T, E)."""
@@ -209,7 +227,7 @@ class PretrainedTransformerEncoder(_Pretrained):
         return _pooled(output, mask, self.pooling, own_pooler=self._own_pooler)
 
 
-class PretrainedTransformerEmbedder(_Pretrained):
+class PretrainedTransformerEmbedder(_Pooled):
     """A whole pretrained transformer, of any type: tokens (B, T) → (B, T, H), or (B, H) with a pooling.
 
     As the `embedding` of a `TextClassifier` it needs no encoder after it.
@@ -220,7 +238,7 @@ class PretrainedTransformerEmbedder(_Pretrained):
             `PretrainedTransformerEmbeddings`.
         pooling: As for `PretrainedTransformerEncoder`.
         dropout: Share of entries zeroed in training, everywhere; the model's own unless given.
-        freeze: Neither train the weights nor drop anything out.
+        freeze: Neither train the pretrained weights nor drop anything out among them.
         n_frozen_layers: The first layers, so many, are not trained.
 
     Raises:
@@ -231,26 +249,6 @@ class PretrainedTransformerEmbedder(_Pretrained):
         >>> PretrainedTransformerEmbedder(config=config)(torch.tensor([[3, 1, 2, 0]])).shape
         torch.Size([1, 4, 4])
     """
-
-    default_pooling = DEFAULT_POOLING
-
-    def __init__(
-        self,
-        alias: str | None = None,
-        *,
-        config: Mapping[str, Any] | None = None,
-        pooling: str | nn.Module | None = None,
-        dropout: float | None = None,
-        freeze: bool = False,
-        n_frozen_layers: int = 0,
-    ) -> None:
-        super().__init__()
-        source = self._begin(alias, config, dropout, freeze)
-        self._own_pooler = pooling == POOLER
-        self.model = whole(self.config, source, pooler=self._own_pooler)
-        self.pooling = None if self._own_pooler else pooling_of(pooling)
-        self._end()
-        _freeze_first(self.model, self.config, n_frozen_layers)
 
     @classmethod
     def from_alias(
@@ -273,10 +271,8 @@ class PretrainedTransformerEmbedder(_Pretrained):
             n_frozen_layers=n_frozen_layers,
         )
 
-    @property
-    def output_size(self) -> int:
-        """H: what comes after this takes as `input_size`."""
-        return self.hidden_size
+    def _made(self, source: Source | None, *, pooler: bool) -> nn.Module:
+        return whole(self.config, source, pooler=pooler)
 
     def forward(self, tokens: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Vectors (B, H) with a pooling, else (B, T, H); what is no padding is attended to unless told."""
