@@ -1,6 +1,7 @@
 """Trials that are stopped, paused, changed and multiplied while their run is going."""
 
 import json
+import math
 import os
 import random
 import signal
@@ -340,17 +341,32 @@ def test_changes_are_recovered_from_the_journal(live, tmp_path: Path) -> None:
     assert "stride: 50.0" in (tmp_path / "out/output__test/walk/default/config.yaml").read_text()
 
 
+WRONG: list[dict[str, Any]] = [
+    {"stage": ["walk"]},
+    {"variant": 3},
+    {"values": ["stride"]},
+    {"values": {"stride": math.nan}},
+    {"action": "extend", "samples": "3"},
+    {"user": None},
+]
+
+
 def test_what_is_no_request_is_answered_and_taken_out(live, tmp_path: Path) -> None:
     def talk(run: Going) -> None:
         run.wait_for("step", 2)
         open_storage(run.folder).write("control/scribble.json", b"not json")
         open_storage(run.folder).write("control/strange.json", b'{"action": "dance"}')
-        run.wait_for("control", 2)
+        for number, wrong in enumerate(WRONG):
+            request = {"action": "set", "stage": "walk", "user": "ann", "variant": "default", **wrong}
+            text = json.dumps({**request, "id": f"wrong-{number}"})
+            open_storage(run.folder).write(f"control/wrong-{number}.json", text.encode())
+        run.wait_for("control", 2 + len(WRONG))
 
-    live(WALK, talk)
+    assert live(WALK, talk).exit_code == 0
     events = list(decode((tmp_path / "out/output__test/journal.jsonl").read_bytes()))
     answers = [event for event in events if event["event"] == "control"]
-    assert {event["request"]["id"] for event in answers} == {"scribble.json", "strange.json"}
+    wrong = {f"wrong-{number}" for number in range(len(WRONG))}
+    assert {event["request"]["id"] for event in answers} == {"scribble", "strange", *wrong}
     assert all(event["answer"] == "refused" for event in answers)
 
 

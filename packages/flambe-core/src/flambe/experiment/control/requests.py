@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
 from flambe.errors import MissingFileError, RunError
@@ -100,14 +101,38 @@ class Mailbox:
         except MissingFileError:  # it was withdrawn
             return
         except (ValueError, TypeError) as error:
-            self._journal.write(ANSWER, request={"id": name}, answer="refused", why=f"not a request: {error}")
+            self._journal.write(
+                ANSWER,
+                request={"id": name.removesuffix(".json")},
+                answer="refused",
+                why=f"not a request: {error}",
+            )
             self._storage.remove(f"{FOLDER}/{name}")
+
+
+_KINDS: Mapping[str, Any] = MappingProxyType(
+    {
+        "id": str,
+        "stage": str,
+        "user": str,
+        "variant": str | None,
+        "values": Mapping,
+        "samples": int | None,
+        "time": int | float,
+    }
+)
+"""What a request's values must be; anybody who may write to the run's folder can put files there."""
 
 
 def _request(values: Any, name: str) -> Request:
     if not isinstance(values, dict):
         raise TypeError("expected a mapping")
+    json.dumps(values, allow_nan=False)  # the journal could not hold such numbers
     request = Request(**values)
+    for field_name, kinds in _KINDS.items():
+        value = getattr(request, field_name)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise TypeError(f"{field_name} cannot be {value!r}")
     if request.action not in get_args(Action) or f"{request.id}.json" != name:
         raise ValueError(f"no such action as {request.action!r}, or another name than {name}")
     return request
