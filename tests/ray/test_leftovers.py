@@ -71,6 +71,27 @@ def test_a_folder_goes_with_what_works_in_it_when_its_owner_is_dead(tmp_path: Pa
         sleeper.kill()
 
 
+def test_what_others_may_have_put_there_is_left_alone(tmp_path: Path) -> None:
+    sleeper = subprocess.Popen(["sleep", "100"])
+    try:
+        started = int(Path(f"/proc/{sleeper.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        valuable = tmp_path / "valuable"
+        valuable.write_text("kept")
+        trap = tmp_path / "flambe-ray-trap"
+        trap.mkdir()
+        trap.chmod(0o777)
+        (trap / "owner").symlink_to(valuable)
+        (trap / "processes.json").write_text(json.dumps({str(sleeper.pid): started}))
+        (tmp_path / "flambe-ray-link").symlink_to(trap)
+        sweep(tmp_path)
+        assert valuable.read_text() == "kept"
+        assert sleeper.poll() is None
+        assert len(list(tmp_path.iterdir())) == 3
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
 def test_a_process_that_only_has_the_id_of_an_earlier_one_lives_on(tmp_path: Path) -> None:
     sleeper = subprocess.Popen(["sleep", "100"])
     try:

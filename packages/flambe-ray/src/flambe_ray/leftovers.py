@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -47,8 +48,9 @@ def sweep(place: Path) -> None:
     """Remove the folders in `place` whose owners are dead, and end what still works in them."""
     with suppress(OSError):
         for folder in place.glob(f"{PREFIX}*"):
-            with suppress(OSError):  # it is another user's, or another process sweeps too
-                _sweep(folder)
+            with suppress(OSError):  # another process sweeps too
+                if _is_own(folder):
+                    _sweep(folder)
 
 
 def children(pid: int) -> list[int]:
@@ -58,6 +60,13 @@ def children(pid: int) -> list[int]:
         for task in Path(f"/proc/{pid}/task").iterdir():
             found += map(int, (task / "children").read_text().split())
     return found
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether only this user can have put there what it holds: others may write to `place` too."""
+    about = folder.lstat()
+    mine = not hasattr(os, "getuid") or about.st_uid == os.getuid()
+    return mine and stat.S_ISDIR(about.st_mode) and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _sweep(folder: Path) -> None:
@@ -87,7 +96,7 @@ def _noted(folder: Path) -> list[tuple[int, int]]:
 def _started(pid: int) -> int | None:
     """When the process was started, in the kernel's ticks; None where that cannot be told."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        line = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    return int(stat.rpartition(")")[2].split()[19])
+    return int(line.rpartition(")")[2].split()[19])
