@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from flambe.component import Component
 from flambe_nlp.classification import TCProcessor
 from flambe_nlp.errors import DataError
+from flambe_nlp.tables import Tables
 from flambe_torch.data import ArrayColumn, Column, Rows
 
 STUDENT, TEACHER, LABEL = "student", "teacher", "label"
@@ -24,7 +24,7 @@ class Texts(Protocol):
     def train(self) -> Sequence[Sequence[str]]: ...
 
 
-class DistillationProcessor(Component):
+class DistillationProcessor(Tables):
     """Two processors' views of one data set, side by side.
 
     A table holds the very columns of the processors' own tables: nothing is processed twice, and only
@@ -55,32 +55,14 @@ class DistillationProcessor(Component):
         teacher_processor: TCProcessor,
         unlabelled: Texts | None = None,
     ) -> None:
+        super().__init__()
         self.student_processor = student_processor
         self.teacher_processor = teacher_processor
         self._texts = unlabelled
-        self._tables: dict[str, Rows] = {}
-
-    @property
-    def train(self) -> Rows:
-        return self._table("train")
-
-    @property
-    def dev(self) -> Rows:
-        return self._table("dev")
-
-    @property
-    def test(self) -> Rows:
-        return self._table("test")
 
     @property
     def unlabelled(self) -> Rows:
-        if "unlabelled" not in self._tables:
-            if self._texts is None:
-                raise ValueError("DistillationProcessor was given no unlabelled texts: set `unlabelled`")
-            texts = [row[0] for row in self._texts.train]
-            fields = {STUDENT: self.student_processor, TEACHER: self.teacher_processor}
-            self._tables["unlabelled"] = Rows({name: _ready(made, texts) for name, made in fields.items()})
-        return self._tables["unlabelled"]
+        return self._table("unlabelled")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -95,18 +77,25 @@ class DistillationProcessor(Component):
     def num_labels(self) -> int:
         return len(self.labels)
 
-    def _table(self, part: str) -> Rows:
-        if part not in self._tables:
-            self._check_labels()
-            student, teacher = getattr(self.student_processor, part), getattr(self.teacher_processor, part)
-            _check_rows(part, student, teacher)
-            columns: Mapping[str, Column] = {
-                **_named(STUDENT, student),
-                **_named(TEACHER, teacher),
-                LABEL: student.columns[student.names[-1]],
-            }
-            self._tables[part] = Rows(columns)
-        return self._tables[part]
+    def _table_of(self, part: str) -> Rows:
+        if part == "unlabelled":
+            return self._unlabelled()
+        self._check_labels()
+        student, teacher = getattr(self.student_processor, part), getattr(self.teacher_processor, part)
+        _check_rows(part, student, teacher)
+        columns: Mapping[str, Column] = {
+            **_named(STUDENT, student),
+            **_named(TEACHER, teacher),
+            LABEL: student.columns[student.names[-1]],
+        }
+        return Rows(columns)
+
+    def _unlabelled(self) -> Rows:
+        if self._texts is None:
+            raise ValueError("DistillationProcessor was given no unlabelled texts: set `unlabelled`")
+        texts = [row[0] for row in self._texts.train]
+        fields = {STUDENT: self.student_processor, TEACHER: self.teacher_processor}
+        return Rows({name: _ready(made, texts) for name, made in fields.items()})
 
     def _check_labels(self) -> None:
         student, teacher = self.student_processor.labels, self.teacher_processor.labels

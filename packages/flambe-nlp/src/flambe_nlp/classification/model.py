@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from flambe_torch.nn import Model, pooling_of
+from flambe_torch.nn import Model, pad_index_of, pooling_of
 
 DEFAULT_POOLING = "last"
 
@@ -51,7 +51,7 @@ class TextClassifier(Model):
         self._pools_itself = pooling is None
         self.pooling = pooling_of(pooling or getattr(last, "default_pooling", DEFAULT_POOLING))
         self.dropout = nn.Dropout(dropout)
-        self.pad_index = _padding_of(embedding) if pad_index is None else pad_index
+        self.pad_index = pad_index_of(embedding) if pad_index is None else pad_index
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Log-probabilities (B, C) for tokens (B, T), the one input."""
@@ -77,12 +77,3 @@ class TextClassifier(Model):
         assert self.pooling is not None
         pooled: torch.Tensor = self.pooling(encoded, mask)  # (B, H)
         return pooled
-
-
-def _padding_of(embedding: nn.Module) -> int:
-    """The number that pads, as an embedding or the `torch.nn.Embedding` inside it knows it."""
-    for holder in (embedding, getattr(embedding, "embedding", None)):
-        found = getattr(holder, "padding_idx", None)
-        if isinstance(found, int):
-            return found
-    return 0

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from flambe.component import Component
 from flambe_nlp.errors import DataError
 from flambe_nlp.fields import BoWField, Field, LabelField, TextField
 from flambe_nlp.pretrained.field import PretrainedTransformerField
+from flambe_nlp.tables import RowsOfStrings, Tables
 from flambe_nlp.vectors import FloatArray, VectorSource, WordVectors
 from flambe_nlp.vocabulary import Vocabulary
 from flambe_torch.data import Rows
 
 
-class TextsAndLabels(Protocol):
-    """A data set for classification: three parts of (text, label) rows of strings."""
-
-    @property
-    def train(self) -> Sequence[Sequence[str]]: ...
-    @property
-    def dev(self) -> Sequence[Sequence[str]]: ...
-    @property
-    def test(self) -> Sequence[Sequence[str]]: ...
-
-
-class TCProcessor(Component):
+class TCProcessor(Tables):
     """Turns the texts and labels of a data set into numbers, once.
 
     The vocabulary and the labels come from the training part alone. They are what is saved: a loaded
@@ -60,7 +49,7 @@ class TCProcessor(Component):
 
     def __init__(
         self,
-        dataset: TextsAndLabels,
+        dataset: RowsOfStrings,
         text_field: TextField | PretrainedTransformerField | BoWField | None = None,
         label_field: LabelField | None = None,
         embeddings: str | VectorSource | None = None,
@@ -71,6 +60,7 @@ class TCProcessor(Component):
             if text_field.vectors is not None:
                 raise ValueError("embeddings are given twice: to the processor and to its text field")
             text_field.vectors = WordVectors(embeddings) if isinstance(embeddings, str) else embeddings
+        super().__init__()
         self.dataset = dataset
         self.text_field: TextField | PretrainedTransformerField | BoWField = text_field or TextField(
             embeddings=embeddings
@@ -79,19 +69,6 @@ class TCProcessor(Component):
         self._fields: dict[str, Field] = {"text_field": self.text_field, "label_field": self.label_field}
         given = {"text_field": text_field, "label_field": label_field}
         self._given = frozenset(name for name, field in given.items() if field is not None)
-        self._tables: dict[str, Rows] = {}
-
-    @property
-    def train(self) -> Rows:
-        return self._table("train")
-
-    @property
-    def dev(self) -> Rows:
-        return self._table("dev")
-
-    @property
-    def test(self) -> Rows:
-        return self._table("test")
 
     @property
     def vocab(self) -> Vocabulary:
@@ -162,16 +139,14 @@ class TCProcessor(Component):
             if not field.is_ready:
                 field.setup(_columns("train", self.dataset.train)[place])
 
-    def _table(self, part: str) -> Rows:
-        if part not in self._tables:
-            self._learn()
-            texts, labels = _columns(part, getattr(self.dataset, part))
-            try:
-                label_column = self.label_field.process(labels)
-            except DataError as error:
-                raise DataError(f"the {part} part: {error}") from error
-            self._tables[part] = Rows({"text": self.text_field.process(texts), "label": label_column})
-        return self._tables[part]
+    def _table_of(self, part: str) -> Rows:
+        self._learn()
+        texts, labels = _columns(part, getattr(self.dataset, part))
+        try:
+            label_column = self.label_field.process(labels)
+        except DataError as error:
+            raise DataError(f"the {part} part: {error}") from error
+        return Rows({"text": self.text_field.process(texts), "label": label_column})
 
 
 def _columns(part: str, rows: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
