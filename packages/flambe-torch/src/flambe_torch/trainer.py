@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from flambe.component import Component
 from flambe.errors import CannotChangeError
 from flambe.logs import log
+from flambe_torch.arguments import check
 from flambe_torch.changing import change, change_argument, change_optimizer, split
 from flambe_torch.data import Batch
 from flambe_torch.fit import Fit
@@ -25,12 +26,6 @@ from flambe_torch.task import Task
 from flambe_torch.team import Place, Team, release, team_size
 
 Weights = dict[str, torch.Tensor]
-
-OURS = frozenset(
-    {"max_epochs", "max_steps", "val_check_interval", "check_val_every_n_epoch", "limit_val_batches"}
-    | {"accumulate_grad_batches", "num_sanity_val_steps", "gradient_clip_val", "gradient_clip_algorithm"}
-)
-"""Lightning's arguments that the trainer's own decide."""
 
 
 class Trainer(Component):
@@ -126,7 +121,7 @@ class Trainer(Component):
         self._callbacks = tuple(callbacks)
         self._metrics, self._ranked_by = self._measured(extra_metrics)
         self.lower_is_better = self._direction(lower_is_better)
-        self._check()
+        check(self, self._options)
 
         self.steps_done = 0
         self.best_step = 0
@@ -299,35 +294,6 @@ class Trainer(Component):
             return lower_is_better
         name = self._ranked_by.removeprefix("dev/")
         return self._metrics[name].lower_is_better if name in self._metrics else name.endswith("loss")
-
-    def _check(self) -> None:
-        own = isinstance(self.model, pl.LightningModule)
-        brought = [name for name in ("loss_fn", "optimizer") if getattr(self, name) is not None]
-        if own and brought:
-            raise ValueError(f"a LightningModule brings its own {' and '.join(brought)}")
-        if own and not isinstance(self.metric_fn, str):
-            raise ValueError(
-                "a LightningModule needs metric_fn: the name of a value that it logs in validation"
-            )
-        if not own and len(brought) < 2:
-            raise ValueError("Trainer needs loss_fn and optimizer, unless the model is a LightningModule")
-        decided = OURS & self._options.keys()
-        if self.keep not in ("best", "last"):
-            raise ValueError(f"keep must be 'best' or 'last', not {self.keep!r}")
-        if decided:
-            raise ValueError(f"the Trainer's own arguments decide Lightning's {', '.join(sorted(decided))}")
-        if len(self.dev_sampler) == 0 or len(self.train_sampler) == 0:
-            raise ValueError("there are too few rows for one batch")
-        if team_size(self._options["devices"]) > 1:
-            for sampler in (self.train_sampler, self.dev_sampler):
-                if getattr(sampler, "sequential", False):
-                    raise ValueError(
-                        f"each batch of a {type(sampler).__name__} goes on where the one before ended, so "
-                        "they cannot be dealt out to several processes: set devices to 1"
-                    )
-        plateau = isinstance(self.scheduler, ReduceLROnPlateau)
-        if plateau and self.scheduler.mode == "max" and self.lower_is_better:
-            raise ValueError("ReduceLROnPlateau with mode max needs a metric that is better when higher")
 
     def _start(self) -> Fit:
         """A fit that goes on from where training is."""

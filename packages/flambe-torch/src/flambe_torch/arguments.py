@@ -1,0 +1,61 @@
+"""What a `Trainer` can be made of: checked when it is made, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from flambe_torch.team import team_size
+
+if TYPE_CHECKING:
+    from flambe_torch.trainer import Trainer
+
+OURS = frozenset(
+    {"max_epochs", "max_steps", "val_check_interval", "check_val_every_n_epoch", "limit_val_batches"}
+    | {"accumulate_grad_batches", "num_sanity_val_steps", "gradient_clip_val", "gradient_clip_algorithm"}
+)
+"""Lightning's arguments that the trainer's own decide."""
+
+
+def check(trainer: Trainer, options: Mapping[str, Any]) -> None:
+    """Refuses arguments that do not fit together; `options` are those that Lightning gets.
+
+    Raises:
+        ValueError: the message says which, and what was expected.
+    """
+    _check_model(trainer)
+    if trainer.keep not in ("best", "last"):
+        raise ValueError(f"keep must be 'best' or 'last', not {trainer.keep!r}")
+    decided = OURS & options.keys()
+    if decided:
+        raise ValueError(f"the Trainer's own arguments decide Lightning's {', '.join(sorted(decided))}")
+    _check_samplers(trainer, team_size(options["devices"]))
+    plateau = isinstance(trainer.scheduler, ReduceLROnPlateau)
+    if plateau and trainer.scheduler.mode == "max" and trainer.lower_is_better:
+        raise ValueError("ReduceLROnPlateau with mode max needs a metric that is better when higher")
+
+
+def _check_model(trainer: Trainer) -> None:
+    own = isinstance(trainer.model, pl.LightningModule)
+    brought = [name for name in ("loss_fn", "optimizer") if getattr(trainer, name) is not None]
+    if own and brought:
+        raise ValueError(f"a LightningModule brings its own {' and '.join(brought)}")
+    if own and not isinstance(trainer.metric_fn, str):
+        raise ValueError("a LightningModule needs metric_fn: the name of a value that it logs in validation")
+    if not own and len(brought) < 2:
+        raise ValueError("Trainer needs loss_fn and optimizer, unless the model is a LightningModule")
+
+
+def _check_samplers(trainer: Trainer, processes: int) -> None:
+    samplers = trainer.train_sampler, trainer.dev_sampler
+    if any(len(sampler) == 0 for sampler in samplers):
+        raise ValueError("there are too few rows for one batch")
+    for sampler in samplers if processes > 1 else ():
+        if getattr(sampler, "sequential", False):
+            raise ValueError(
+                f"each batch of a {type(sampler).__name__} goes on where the one before ended, so "
+                "they cannot be dealt out to several processes: set devices to 1"
+            )
