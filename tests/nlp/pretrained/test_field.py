@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,15 @@ def test_numbers_of_tokens_and_of_the_padding(bert: str, tokenizer: Any) -> None
     assert (field.vocab_size, field.pad_index, field.padding_idx) == (len(tokenizer), 0, 0)
     assert field.vocab.tokens[:3] == ("[PAD]", "[UNK]", "[CLS]")
     assert field.vocab.index("##lace") == tokenizer.convert_tokens_to_ids("##lace")
+
+
+def test_a_table_of_vectors_has_room_for_every_number(bert: str) -> None:
+    field = BERTTextField(bert)
+    state = dict(field.custom_state())
+    settings = json.loads(state["tokenizer"])
+    settings["model"]["vocab"]["##lace"] = 99  # some models' numbers have gaps
+    field.load_custom_state({**state, "tokenizer": json.dumps(settings)})
+    assert field.vocab_size == len(field.vocab) == 100
 
 
 def test_rows_are_padded_with_the_models_padding(bert: str, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class PretrainedTransformerField(Field):
         add_special_tokens: Put the model's special tokens around each text, such as BERT's CLS and SEP.
 
     Attributes:
-        vocab_size: How many tokens there are, special ones included.
+        vocab_size: One more than the largest number of a token, special ones included.
         pad_index: The number of the token that pads; `padding_idx` is the same.
 
     Example:
@@ -84,7 +84,7 @@ class PretrainedTransformerField(Field):
 
     @property
     def vocab_size(self) -> int:
-        return int(self._tokenizer.get_vocab_size())
+        return int(max(self._tokenizer.get_vocab().values())) + 1
 
     @property
     def pad_index(self) -> int:
