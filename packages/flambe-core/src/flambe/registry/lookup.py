@@ -45,8 +45,11 @@ class Lookup:
         self._namespaces = namespaces
         self._header = header
 
-    def find(self, tag: str) -> Target:
-        """What `tag` stands for; raises as `Registry.resolve` says."""
+    def find(self, tag: str, *, doubtful: bool = False) -> Target:
+        """What `tag` stands for; raises as `Registry.resolve` says.
+
+        For a `doubtful` one no package is imported whose source does not mention it.
+        """
         if ":" in tag:
             return self._imported(tag)
         names = tag.split(".")
@@ -55,7 +58,7 @@ class Lookup:
         if len(names) > 1 and names[0] in self._header.aliases:
             return self._in_header(tag, names)
         found = self._registered(tag, names) or self._in_namespace(tag, names) or self._qualified(tag, names)
-        return found or self._bare(tag, names)
+        return found or self._bare(tag, names, doubtful=doubtful)
 
     def known(self) -> Iterator[str]:
         """Every tag that is known without importing anything more, each once."""
@@ -96,11 +99,12 @@ class Lookup:
         registration = self._catalogue.qualified_tag(names[0], names[1])
         return None if registration is None else _inside(tag, registration, names[2:])
 
-    def _bare(self, tag: str, names: Sequence[str]) -> Target:
+    def _bare(self, tag: str, names: Sequence[str], *, doubtful: bool) -> Target:
         broken: BrokenNamespaceError | None = None
         components, rest = self._header.components(names)
+        doubtful = doubtful or bool(components) or len(names) > 1 or bool(nearest(tag, self.known()))
         try:
-            found = self._namespaces.find_bare(names, rivals=bool(components))
+            found = self._namespaces.find_bare(names, doubtful=doubtful)
         except BrokenNamespaceError as error:
             found, broken = None, error
         if found is not None:
@@ -179,7 +183,7 @@ class Lookup:
     def _owner(self, tag: str) -> type | None:
         """The class that `tag` stands for, when what follows it is what is wrong."""
         try:
-            value = self.find(tag).value if tag else None
+            value = self.find(tag, doubtful=True).value if tag else None
         except Exception:  # noqa: BLE001 - then it is unknown as well
             return None
         return value if isinstance(value, type) else None

@@ -37,17 +37,17 @@ class Namespaces:
         """
         return self._first([n for n in self._namespaces if n.prefix == prefix], names)
 
-    def find_bare(self, names: Sequence[str], *, rivals: bool) -> tuple[Reached, Namespace] | None:
+    def find_bare(self, names: Sequence[str], *, doubtful: bool) -> tuple[Reached, Namespace] | None:
         """What `!names` stands for in the namespaces that are looked into without their prefix.
 
-        With `rivals`, something else would take the name, so a package is not imported for it whose
+        With `doubtful`, the name is likely none of theirs, so a package is not imported for it whose
         source does not mention it.
 
         Raises:
             PluginError: as `find` does.
         """
         bare = [n for n in self._namespaces if n.bare]
-        if rivals:
+        if doubtful:
             bare = [n for n in bare if any(may_define(module, names[0]) for module in n.modules)]
         return self._first(bare, names)
 

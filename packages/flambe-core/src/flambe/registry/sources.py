@@ -18,7 +18,8 @@ def is_installed(module: str) -> bool:
 def may_define(module: str, name: str) -> bool:
     """Whether `module` may have `name`: it has it, or the source of its folder or file mentions it.
 
-    True also where the source cannot be found. Imports nothing.
+    True also where the source cannot tell: it cannot be found, or the module takes all names of another
+    package or makes them up. Imports nothing.
     """
     from pathlib import Path
 
@@ -33,6 +34,15 @@ def may_define(module: str, name: str) -> bool:
         return False
     folders = [Path(folder).joinpath(*rest) for folder in spec.submodule_search_locations or ()]
     files = [file for folder in folders for file in (*folder.rglob("*.py"), folder.with_suffix(".py"))]
-    texts = [file.read_bytes() for file in files if file.is_file()]
+    texts = {file: file.read_bytes() for file in files if file.is_file()}
+    own = [file for folder in folders for file in (folder / "__init__.py", folder.with_suffix(".py"))]
+    if not texts or any(_is_open(texts[file], top) for file in own if file in texts):
+        return True
     word = re.compile(rb"\b" + name.encode() + rb"\b")
-    return not texts or any(word.search(text) for text in texts)
+    return any(word.search(text) for text in texts.values())
+
+
+def _is_open(text: bytes, package: str) -> bool:
+    """Whether a module of the package may have names that stand nowhere in its source."""
+    everything_of = re.findall(rb"^\s*from\s+(\w+)[\w.]*\s+import\s+\*", text, re.MULTILINE)
+    return b"\ndef __getattr__" in text or any(other != package.encode() for other in everything_of)
