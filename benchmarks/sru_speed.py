@@ -13,8 +13,8 @@ shortest times in ms. The tasks:
 - forward: with gradients enabled, without the backward pass.
 - inference: without gradients. The package runs a C++ loop for it, compiled when it is first imported.
 
-`products` is what the matrix products alone take of a training step, which both need: no SRU is faster. The first
-run on a machine compiles Flambé's loops, which is not timed.
+`products` is what the matrix products alone take of a training step, which both need: no SRU is faster. The
+first run on a machine compiles Flambé's loops, which is not timed.
 """
 
 from __future__ import annotations
