@@ -213,8 +213,12 @@ schedulers:
     [
         (
             "!tune.PopulationBasedTraining {hyperparam_mutations: {rat: [1, 2]}}",
-            "schedulers.train.hyperparam_mutations: rat: there is no 'rat'; did you mean 'rate'?, "
-            "of my.Descent",
+            "schedulers.train.hyperparam_mutations: rat: my.Descent has no argument 'rat'; "
+            "did you mean 'rate'?",
+        ),
+        (
+            "!tune.PopulationBasedTraining {hyperparam_mutations: {rate: [1, high]}}",
+            "schedulers.train.hyperparam_mutations.rate: Descent: 'rate' must be float, not 'high' (str)",
         ),
         (
             "!tune.PopulationBasedTraining {hyperparam_mutations: {rate: 3}}",

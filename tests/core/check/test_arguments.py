@@ -222,6 +222,8 @@ def test_values_of_wrong_types_are_refused_all_at_once(stage: Stage) -> None:
     assert found == [
         "x.yaml:6:38  pipeline.a.encoder.input_size: Encoder: 'input_size' must be int, not 'two' (str)",
         "x.yaml:6:60  pipeline.a.encoder.n_layers: Encoder: 'n_layers' must be int, not 'a' (str)",
+        "x.yaml:6:74  pipeline.a.encoder.rnn_type: Encoder: 'rnn_type' must be 'lstm' or 'gru', "
+        "not 'lsmt' (str); did you mean 'lstm'?",
         "x.yaml:7:14  pipeline.a.decoder: Classifier: 'decoder' must be Decoder, not an Encoder",
         "x.yaml:8:14  pipeline.a.dropout: Classifier: 'dropout' must be float, not true (bool)",
     ]

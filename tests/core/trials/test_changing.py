@@ -93,7 +93,11 @@ def test_what_is_shared_changes_in_all_its_places() -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("stepps", "stepps: there is no 'stepps'; did you mean 'steps'?, of flambe.testing.stages:Counter"),
+        (
+            "stepps",
+            "stepps: flambe.testing.stages:Counter has no argument 'stepps'; did you mean 'steps'?",
+        ),
+        ("x", "x: flambe.testing.stages:Counter has no argument 'x'; it has seconds, steps"),
         ("steps.x", "steps.x: there is nothing to go into at 'x'"),
         ("seconds.x", "seconds.x: the config gives no 'seconds' to go into"),
         ("a b", "cannot read the path 'a b': expected '.' or '[' here"),
@@ -213,7 +217,10 @@ def test_a_value_that_the_checkpoint_holds_is_not_told_again(bench: Bench) -> No
     [
         ({"rate": -1}, "rate cannot become -1: a rate is above 0"),
         ({"seconds": 0.1}, "Tunable can change 'rate', not 'seconds'"),
-        ({"rat": 2}, "rat: there is no 'rat'; did you mean 'rate'?, of flambe.testing.stages:Tunable"),
+        (
+            {"rat": 2},
+            "rat: flambe.testing.stages:Tunable has no argument 'rat'; did you mean 'rate'?",
+        ),
     ],
 )
 def test_a_refused_value_leaves_the_trial_as_it_was(

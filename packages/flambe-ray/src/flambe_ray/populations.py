@@ -10,13 +10,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from flambe.check.changes import faults_of_change
 from flambe.errors import CannotChangeError, RunError
 from flambe.language import nodes
 from flambe.language.nodes import Node
 from flambe.registry.registry import Registry
-from flambe.trials.changing import places
+from flambe.trials.changing import changed, places
 from flambe.trials.protocol import Setting, StageBrief
-from flambe_ray.mutations import bounds_of, mutations_of
+from flambe_ray.mutations import bounds_of, flat, mutations_of
 from flambe_ray.population import Population
 from flambe_ray.tune_objects import Planned
 
@@ -56,6 +57,8 @@ def population_of(
         added, paths = _changing(plan, node, key, brief, stage)
         scheduler = plan.build(added, without={argument})
     _check(brief.node, paths, registry, key)
+    if argument == "hyperparam_mutations":
+        _check_types(brief.node, node, registry, key)
     text = f"{setting.seed} {stage} population"
     return Population(
         scheduler,
@@ -124,6 +127,17 @@ def _check(node: Node | None, paths: Collection[str], registry: Registry, key: s
             raise RunError(f"{key}: {error}") from error
         if any(place.node is not None and not isinstance(place.node, _PLAIN) for place in found):
             raise RunError(f"{key}: {path} is no plain value in the stage")
+
+
+def _check_types(node: Node | None, mutations: Node, registry: Registry, key: str) -> None:
+    """Refuse values of a wrong type."""
+    if node is None:
+        return
+    for path, value in flat(mutations, key):
+        options = nodes.Grid(value.items) if isinstance(value, nodes.Sequence) else value
+        faults = faults_of_change(node, changed(node, {path: options}, registry), registry)
+        if faults:
+            raise RunError(f"{key}.{path}: {'; '.join(faults)}")
 
 
 def _built(node: Node) -> Iterator[nodes.Build]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from flambe.check.arguments import Call, Given, Level, split
 from flambe.check.knowledge import Knowledge
 from flambe.check.links import BadLinkError, Open, Scope
+from flambe.check.signature import Parameter
 from flambe.check.types import Judge, Misfit
 from flambe.check.values import Possible, Typed
 from flambe.errors import Problem
@@ -121,11 +122,8 @@ class ObjectCheck:
             self._judge(call.name, given, path)
 
     def _judge(self, name: str, given: Given, path: Path) -> None:
-        parameter = given.parameter
-        for misfit in Judge(self._knowledge.possible).misfits(given.node, parameter.annotation, given.steps):
-            if not _like_the_default(misfit.node, parameter.default):
-                message = _misfit_message(name, parameter.name, misfit)
-                self._say(message, misfit.node, (*path, *misfit.steps))
+        for misfit, message in misjudged(name, given, self._knowledge):
+            self._say(message, misfit.node, (*path, *misfit.steps))
 
     def _link(self, node: nodes.Link, path: Path) -> None:
         try:
@@ -182,6 +180,14 @@ class ObjectCheck:
                     yield Level(level.name, f"its {step!r}", level.signature)
 
 
+def misjudged(name: str, given: Given, knowledge: Knowledge) -> Iterator[tuple[Misfit, str]]:
+    """Where an argument of what is called `name` is of a wrong type, with what to say of it."""
+    parameter, judge = given.parameter, Judge(knowledge.possible)
+    for misfit in judge.misfits(given.node, parameter.annotation, given.steps):
+        if not _like_the_default(misfit.node, parameter, judge):
+            yield misfit, _misfit_message(name, parameter.name, misfit)
+
+
 class _Lazily:
     """An iterable that is only computed when it is asked for."""
 
@@ -216,9 +222,12 @@ def _repeated(options: tuple[Node, ...]) -> Iterator[int]:
             others.append(option)
 
 
-def _like_the_default(node: Node, default: object) -> bool:
-    """Whether the value is of the default's own type, whatever the annotation says."""
-    return isinstance(node, nodes.Scalar) and type(node.value) is type(default)
+def _like_the_default(node: Node, parameter: Parameter, judge: Judge) -> bool:
+    """Whether the value is of the default's own type, where the annotation does not know that either."""
+    default = parameter.default
+    if not isinstance(node, nodes.Scalar) or type(node.value) is not type(default):
+        return False
+    return next(judge.misfits(nodes.Scalar(default), parameter.annotation), None) is not None
 
 
 def _misfit_message(name: str, parameter: str, misfit: Misfit) -> str:

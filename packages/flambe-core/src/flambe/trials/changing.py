@@ -129,7 +129,8 @@ def _place(holder: Node, step: str | int, registry: Registry, path: str) -> Plac
             for entry in entries:
                 if str(entry.key) == str(step):
                     return Place(holder, step, entry.value)
-            raise CannotChangeError(f"{path}: {_unknown(step, (str(entry.key) for entry in entries))}")
+            hint = _hint(step, (str(entry.key) for entry in entries), "there is", "there is nothing")
+            raise CannotChangeError(f"{path}: there is no {step!r}; {hint}")
         case nodes.Sequence(items=items):
             index = int(step) if str(step).lstrip("-").isdigit() else len(items)
             if not -len(items) <= index < len(items):
@@ -152,8 +153,8 @@ def _argument(holder: nodes.Build, step: str | int, registry: Registry, path: st
         return Place(holder, name, None, parameters[str(name)].default)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return Place(holder, name, None)
-    unknown = _unknown(name, (str(known) for known in (*given, *parameters)))
-    raise CannotChangeError(f"{path}: {unknown}, of {holder.tag}")
+    hint = _hint(name, (str(known) for known in (*given, *parameters)), "it has", "it takes none")
+    raise CannotChangeError(f"{path}: {holder.tag} has no argument {name!r}; {hint}")
 
 
 def _parameters(holder: nodes.Build, registry: Registry) -> dict[str, inspect.Parameter]:
@@ -199,8 +200,10 @@ def _set(entries: tuple[Entry, ...], step: str | int, new: Node) -> tuple[Entry,
     return (*entries, Entry(step, new))
 
 
-def _unknown(step: str | int, known: Iterable[str]) -> str:
+def _hint(step: str | int, known: Iterable[str], there_is: str, nothing: str) -> str:
+    """What to say after a name that is not among the known ones."""
     names = sorted({name for name in known if name not in ("args", "kwargs", "self")})
     near = get_close_matches(str(step), names, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(names) or 'nothing'}"
-    return f"there is no {step!r}; {hint}"
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"{there_is} {', '.join(names)}" if names else nothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flambe.check.changes import faults_of_change
 from flambe.errors import CannotChangeError
 from flambe.experiment.control.extending import problem_of_extending
 from flambe.experiment.control.requests import Mailbox, Request
@@ -101,9 +102,14 @@ class Control:
         key, stage = record.key, self._in.stages[record.key.stage]
         node = stage.space.resolve(self._roster.variants[key])
         try:
-            changed(node, {**record.changes, **request.values}, self._in.registry)
+            before = changed(node, record.changes, self._in.registry)
+            after = changed(before, request.values, self._in.registry)
         except CannotChangeError as error:
             self._refuse(request, str(error))
+            return
+        faults = faults_of_change(before, after, self._in.registry)
+        if faults:
+            self._refuse(request, "; ".join(faults))
             return
         if key in self._roster.active:
             self._underway[key] = request
