@@ -145,7 +145,9 @@ def measured(run: Run) -> dict[str, Result]:
         ("scratch", "model", student_test),
         ("distilled", "student_model", student_test),
     ):
-        (evaluated,) = [r for r in run.of(f"evaluate_{stage}") if r.status == "done"]
+        done = [record for record in run.of(f"evaluate_{stage}") if record.status == "done"]
+        kept = run.chosen.get(stage, [record.upstream[stage] for record in done])
+        (evaluated,) = [record for record in done if record.upstream[stage] in kept]  # not an earlier choice
         variant = evaluated.upstream[stage]
         model = flambe.load(f"{run.folder}/{stage}/{variant}/{part}")
         found[stage] = {
