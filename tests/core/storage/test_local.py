@@ -199,6 +199,30 @@ def test_a_replacement_that_a_kill_interrupted_is_undone(tmp_path: Path) -> None
 
 
 @posix
+def test_who_only_looks_refuses_nobody(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from flambe.storage.local import LocalStorage
+        storage = LocalStorage(sys.argv[1])
+        storage.lock()._drop()  # as a kill does: the file stays
+        print("ready", flush=True)
+        while True:
+            storage.is_locked()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as looker:
+        assert looker.stdout is not None
+        looker.stdout.readline()
+        try:
+            for _ in range(300):
+                with LocalStorage(tmp_path).lock():
+                    assert LocalStorage(tmp_path).is_locked()
+                (tmp_path / ".lock").touch()
+        finally:
+            looker.kill()
+
+
+@posix
 def test_a_forked_child_does_not_hold_the_lock(tmp_path: Path) -> None:
     code = """
         import os, sys, time

@@ -138,6 +138,14 @@ def test_a_lock_names_its_owner_and_can_be_taken_again(open_it: Open) -> None:
         pass
 
 
+def test_whether_it_is_locked_is_seen_without_taking_the_lock(open_it: Open) -> None:
+    assert not open_it().is_locked()
+    assert open_it().list() == []
+    with open_it().lock():
+        assert open_it().is_locked()
+    assert not open_it().is_locked()
+
+
 def test_within_and_join_name_the_same_place(storage: Storage) -> None:
     storage.write("a/b/c", b"1")
     assert storage.within("a").read("b/c") == b"1"

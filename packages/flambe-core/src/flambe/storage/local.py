@@ -161,6 +161,10 @@ class LocalStorage:
             raise
         return lock
 
+    def is_locked(self) -> bool:
+        with explained("read", str(self._root)):
+            return FolderLock.held(self._root / _LOCK)
+
     def clean(self) -> None:
         """Remove what killed writers left, and settle replacements that they did not finish."""
         with explained("clean", str(self._root)):

@@ -17,6 +17,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # the module does not exist there
 
+_A_LOOK_S = 0.001
+
 
 class FolderLock:
     """Holds a lock file. Processes forked by the owner do not hold it."""
@@ -35,7 +37,7 @@ class FolderLock:
         """
         while True:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-            if not _try_lock(descriptor):
+            if not _take(descriptor):
                 holder = describe_holder(os.pread(descriptor, 4096, 0) if hasattr(os, "pread") else b"")
                 os.close(descriptor)
                 raise OutputLockedError(locked_message(str(file.parent), holder))
@@ -45,6 +47,18 @@ class FolderLock:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, owner_record())
         return cls(file, descriptor)
+
+    @classmethod
+    def held(cls, file: Path) -> bool:
+        """Whether another process, or this one, holds the lock; nobody who takes it meanwhile is refused."""
+        try:
+            descriptor = os.open(file, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _try_lock(descriptor, looking=True)
+        finally:
+            os.close(descriptor)
 
     def __enter__(self) -> FolderLock:
         return self
@@ -96,7 +110,18 @@ def _drop_if_alive(lock: weakref.ref[FolderLock]) -> None:
         held._drop()
 
 
-def _try_lock(descriptor: int) -> bool:
+def _take(descriptor: int) -> bool:
+    """Locks the file if nobody holds it; those who only look let go at once."""
+    while not _try_lock(descriptor):
+        if fcntl is None or not _try_lock(descriptor, looking=True):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        time.sleep(_A_LOOK_S)
+    return True
+
+
+def _try_lock(descriptor: int, *, looking: bool = False) -> bool:
+    """Locks the file; with `looking` so that others may look too, where the system can do that."""
     if fcntl is None:
         import msvcrt
 
@@ -106,7 +131,7 @@ def _try_lock(descriptor: int) -> bool:
             return False
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if looking else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -158,6 +158,9 @@ class RemoteStorage:
     def lock(self) -> RemoteLock:
         return RemoteLock.take(self)
 
+    def is_locked(self) -> bool:
+        return RemoteLock(self).holder() is not None
+
     def close(self) -> None:
         self.flush()
         self._appending.clear()
@@ -225,8 +228,8 @@ class RemoteLock:
             OutputLockedError: Another process holds it.
         """
         lock = cls(storage)
-        held = lock._read()
-        if held is not None and time.time() - held.get("time", 0) < LOCK_SECONDS:
+        held = lock.holder()
+        if held is not None:
             holder = describe_holder(json.dumps(held).encode())
             raise OutputLockedError(locked_message(storage.url, holder))
         lock._write()
@@ -235,6 +238,11 @@ class RemoteLock:
             raise OutputLockedError(locked_message(storage.url, "another process"))
         lock._thread.start()
         return lock
+
+    def holder(self) -> dict[str, Any] | None:
+        """What is known of the living process that holds the lock, if one does."""
+        held = self._read()
+        return held if held is not None and time.time() - held.get("time", 0) < LOCK_SECONDS else None
 
     def __enter__(self) -> RemoteLock:
         return self

@@ -92,6 +92,9 @@ class Storage(Protocol):
             OutputLockedError: Another process owns it; the message names the process.
         """
 
+    def is_locked(self) -> bool:
+        """Whether a process owns this storage; looking keeps nobody from taking the lock."""
+
     def close(self) -> None:
         """Flush, and let go of open files."""
 

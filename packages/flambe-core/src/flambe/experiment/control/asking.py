@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flambe.errors import OutputLockedError, RunError
+from flambe.errors import RunError
 from flambe.experiment.control.extending import extendable, problem_of_extending
 from flambe.experiment.control.requests import Action, Answer, Request, answer_in, send
 from flambe.experiment.journal import JOURNAL, decode
@@ -77,12 +77,7 @@ def ask_for_more(
 
 def is_going(storage: Storage) -> bool:
     """Whether a process drives the run whose folder this is."""
-    try:
-        lock = storage.lock()
-    except OutputLockedError:
-        return True
-    lock.release()
-    return False
+    return storage.is_locked()
 
 
 def _not_going(run: Run) -> str:
