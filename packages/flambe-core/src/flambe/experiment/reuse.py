@@ -63,6 +63,7 @@ class Reuse:
             seed=record.seed,
             upstream=record.upstream,
             choices=record.choices,
+            suggestion=record.suggestion,
         )
 
     def is_new(self, record: TrialRecord) -> bool:
