@@ -125,3 +125,15 @@ def test_shares_and_temperatures_that_mean_nothing_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         DistillationLoss(nn.NLLLoss(), alpha, temperature)
+
+
+@pytest.mark.parametrize("value", [True, False, "1", None, float("nan"), -0.1, 1.5])
+def test_the_share_of_the_teacher_is_a_number_from_0_to_1(value: object) -> None:
+    with pytest.raises(ValueError, match=f"^alpha_kl must be from 0 to 1, not {value}$"):
+        DistillationLoss(nn.NLLLoss(), alpha_kl=value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [True, "1", None, float("nan"), float("inf"), 0, -1])
+def test_the_temperature_is_a_number_above_0(value: object) -> None:
+    with pytest.raises(ValueError, match=f"^temperature must be above 0, not {value}$"):
+        DistillationLoss(nn.NLLLoss(), temperature=value)  # type: ignore[arg-type]

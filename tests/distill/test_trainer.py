@@ -319,6 +319,7 @@ class Texts(Sampler):
 
 
 LABELS = ArrayColumn.of([0, 1])
+NONE = ArrayColumn.of(torch.zeros(0, dtype=torch.long))
 
 
 def many() -> Rows:
@@ -350,6 +351,11 @@ def many() -> Rows:
             table(),
             {"dev_sampler": BaseSampler(Rows({"student_a": LABELS, "student_b": LABELS, "label": LABELS}))},
             "dev_sampler has not as many columns for the student as train_sampler",
+        ),
+        (
+            table(),
+            {"unlabelled_sampler": BaseSampler(Rows({"student": NONE, "teacher": NONE}), 3)},
+            "unlabelled_sampler has no rows: give it a table with some, or leave it out",
         ),
     ],
 )

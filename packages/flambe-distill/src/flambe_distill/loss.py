@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ class DistillationLoss(Module):
 
     @alpha_kl.setter
     def alpha_kl(self, value: float) -> None:
-        if not isinstance(value, int | float) or not 0 <= value <= 1:
+        if not _is_number(value) or not 0 <= value <= 1:
             raise ValueError(f"alpha_kl must be from 0 to 1, not {value}")
         self._alpha_kl = value
 
@@ -74,7 +75,7 @@ class DistillationLoss(Module):
 
     @temperature.setter
     def temperature(self, value: float) -> None:
-        if not isinstance(value, int | float) or not value > 0:
+        if not _is_number(value) or not 0 < value < math.inf:
             raise ValueError(f"temperature must be above 0, not {value}")
         self._temperature = value
 
@@ -97,3 +98,8 @@ class DistillationLoss(Module):
         if ignored is None or target.is_floating_point():
             return len(target) > 0
         return bool((target != ignored).any())
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is one that counts: True would do as 1."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

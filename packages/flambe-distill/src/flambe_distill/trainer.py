@@ -127,7 +127,9 @@ class DistillationTrainer(Trainer):
         given = {"train_sampler": train_sampler, "unlabelled_sampler": unlabelled_sampler}
         self._taught = {name: sampler for name, sampler in given.items() if sampler is not None}
         self._inputs = len(self._columns("student", "train_sampler"))
-        for name in self._taught:
+        for name, sampler in self._taught.items():
+            if len(rows_of(sampler, name)) == 0:
+                raise ValueError(f"{name} has no rows: give it a table with some, or leave it out")
             self._columns("teacher", name)
         for name in ("dev_sampler", *self._taught):
             if len(self._columns("student", name)) != self._inputs:
