@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from flambe.storage.lock import FolderLock
 from flambe_ray.leftovers import OwnFolder, sweep
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -108,6 +109,32 @@ def test_a_process_that_only_has_the_id_of_an_earlier_one_lives_on(tmp_path: Pat
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+def test_a_folder_whose_maker_died_before_it_owned_it_goes_when_it_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def died(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderLock, "take", died)
+        with pytest.raises(KeyboardInterrupt):
+            OwnFolder(tmp_path)
+    (left,) = tmp_path.iterdir()
+    others = tmp_path / ".flambe-ray-others"
+    others.mkdir()
+    others.chmod(0o777)
+    taken = tmp_path / ".flambe-ray-taken"
+    taken.mkdir(mode=0o700)
+    lock = FolderLock.take(taken / "owner")
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {left.name, others.name, taken.name}
+    for folder in (left, others, taken):
+        os.utime(folder, (0, 0))
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {others.name, taken.name}
+    lock.release()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import shutil
 import signal
 import stat
 import tempfile
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,10 @@ from flambe.errors import OutputLockedError
 from flambe.storage.lock import FolderLock
 
 PREFIX = "flambe-ray-"
+_ASIDE = f".{PREFIX}"
+"""How the name of a folder begins that is not locked yet."""
+_ASIDE_S = 3600.0
+"""How old such a folder is when nobody can be about to lock it any more."""
 _OWNER = "owner"
 _PROCESSES = "processes.json"
 
@@ -29,7 +34,7 @@ class OwnFolder:
     """
 
     def __init__(self, place: Path) -> None:
-        aside = Path(tempfile.mkdtemp(prefix=".flambe-", dir=place))
+        aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=place))
         self._lock = FolderLock.take(aside / _OWNER)
         self.path = place / (PREFIX + token_hex(4))
         aside.rename(self.path)  # nobody sees the folder without its lock
@@ -50,6 +55,11 @@ def sweep(place: Path) -> None:
         for folder in place.glob(f"{PREFIX}*"):
             with suppress(OSError):  # another process sweeps too
                 if _is_own(folder):
+                    _sweep(folder)
+        for folder in place.glob(f"{_ASIDE}*"):
+            with suppress(OSError):
+                if _is_own(folder) and time.time() - folder.lstat().st_mtime > _ASIDE_S:
+                    (folder / _OWNER).touch()
                     _sweep(folder)
 
 
