@@ -20,6 +20,9 @@ _EVERY_S = 1.0
 _PATIENCE_S = 120.0
 """How long a machine may take to answer at the start; one that comes later is asked beside the run."""
 
+_AGAIN_S = 60.0
+"""After how long a machine that could not run trials is asked again."""
+
 _PACKAGE = "flambe-core"
 
 
@@ -36,7 +39,8 @@ class Cluster:
     """The machines of a Ray cluster that can run trials of this run.
 
     A machine can if it has the same Flambé, and sees the run's folder: trials write there and go on from
-    there. One that joins later is asked before it is used; one that has gone is dropped.
+    there. One that joins later is asked before it is used, and again each minute where it could not: it may
+    have been mended. One that has gone is dropped.
 
     Args:
         folder: The path or URL of the run's folder.
@@ -47,7 +51,7 @@ class Cluster:
         self._mark = f".seen-{token_hex(4)}"
         self._fit: dict[str, dict[str, float]] = {}
         self._asked: dict[str, Any] = {}
-        self._unfit: set[str] = set()
+        self._unfit: dict[str, tuple[str, float]] = {}
         self._looked_at = 0.0
 
     def start(self) -> None:
@@ -82,11 +86,16 @@ class Cluster:
         for node in before - there.keys():
             del self._fit[node]
         self._asked = {node: call for node, call in self._asked.items() if node in there}
-        for node in there.keys() - self._fit.keys() - self._asked.keys() - self._unfit:
-            self._ask(node, there[node])
+        self._unfit = {node: told for node, told in self._unfit.items() if node in there}
+        for node in there.keys() - self._fit.keys() - self._asked.keys():
+            if node not in self._unfit or self._looked_at - self._unfit[node][1] > _AGAIN_S:
+                self._ask(node, there[node])
         for node, problem in self._answers(there).items():
-            if problem is not None:
-                self._unfit.add(node)
+            told, _ = self._unfit.pop(node, (None, 0.0))
+            if problem is None:
+                continue
+            self._unfit[node] = problem, self._looked_at
+            if problem != told:
                 logging.getLogger("flambe").warning(
                     "machine %s is not used: it %s", _name(there[node]), problem
                 )
