@@ -11,11 +11,14 @@ import pytest
 from ray.tune.execution.tune_controller import TuneController
 
 from flambe.check import check
+from flambe.errors import RunError
+from flambe.language import nodes
 from flambe.language.read import read_text
 from flambe.registry.registry import Registry
 from flambe.registry.sources import is_installed
 from flambe_ray import tune
 from flambe_ray.scheduling import Controller
+from flambe_ray.tune_objects import _by_name
 
 HERE = (
     "HyperBandScheduler",
@@ -64,6 +67,19 @@ def test_wrong_arguments_of_a_scheduler_are_found_by_check() -> None:
     )
     (problem,) = check(document, Registry.load())
     assert problem.message == "HyperBandScheduler has no argument 'max_time'; did you mean 'max_t'?"
+
+
+def test_more_arguments_by_position_than_there_are_parameters_are_refused() -> None:
+    with pytest.raises(RunError) as caught:
+        _by_name(
+            nodes.Build("tune.X", nodes.Sequence((nodes.Scalar(1), nodes.Scalar(2)))),
+            ("metric",),
+            key="search.train",
+            name="X",
+        )
+    assert str(caught.value) == (
+        "search.train: X takes 1 arguments by place, but 2 are given; they are metric"
+    )
 
 
 def test_loading_the_plugin_does_not_import_ray() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from flambe.build.builder import Builder, Surroundings
-from flambe.errors import FlambeError
+from flambe.errors import FlambeError, RunError
 from flambe.language import nodes
 from flambe.language.links import LinkPath
 from flambe.language.nodes import Entry, Scalar
@@ -46,7 +46,7 @@ class Planned:
         self._tag = _BETTER.get(self.name, node.tag) if from_ray else node.tag
         signature = target.signature()
         self.parameters = tuple(signature.parameters) if signature is not None else ()
-        self.own = _by_name(node, self.parameters)
+        self.own = _by_name(node, self.parameters, key=self.key, name=self.name)
         self.given = {str(entry.key) for entry in self.own}
 
     def build(self, added: Mapping[str, Any], *, without: Collection[str] = ()) -> Any:
@@ -84,13 +84,18 @@ class Planned:
         }
 
 
-def _by_name(node: nodes.Build, parameters: tuple[str, ...]) -> list[Entry]:
+def _by_name(node: nodes.Build, parameters: tuple[str, ...], *, key: str, name: str) -> list[Entry]:
     """The node's arguments, those by position under the names of their parameters."""
     match node.arguments:
         case nodes.Mapping(entries=entries):
             return list(entries)
         case nodes.Sequence(items=items):
-            return [Entry(name, item) for name, item in zip(parameters, items, strict=False)]
+            if len(items) > len(parameters):
+                raise RunError(
+                    f"{key}: {name} takes {len(parameters)} arguments by place, but {len(items)} are given; "
+                    f"they are {', '.join(parameters)}"
+                )
+            return [Entry(parameter, item) for parameter, item in zip(parameters, items, strict=False)]
         case None:
             return []
         case other:
