@@ -90,6 +90,17 @@ def test_the_penalty_trains_and_needs_a_call() -> None:
     assert values[-1] < 0.9 * values[0]
 
 
+def test_the_graph_of_a_call_lives_no_longer_than_it_is_of_use() -> None:
+    pooling = SelfAttentivePooling(H, HEADS, [UNITS])
+    pooling(drawn(), MASK)
+    assert pooling.penalty().requires_grad
+    assert pooling.attention is not None
+    assert not pooling.attention.requires_grad
+    assert not pooling.penalty().requires_grad
+    pooling.eval()(drawn(), MASK)
+    assert not pooling.attention.requires_grad
+
+
 def test_an_encoder_has_the_size_of_its_pooling() -> None:
     encoder = RNNEncoder(3, H, pooling=SelfAttentivePooling(H, HEADS, [UNITS]))
     assert encoder(torch.zeros(B, T, 3), MASK).shape == (B, encoder.output_size) == (B, HEADS * H)

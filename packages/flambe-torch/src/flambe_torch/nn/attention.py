@@ -30,6 +30,7 @@ class SelfAttentivePooling(Pooling):
 
     Attributes:
         attention: The weights (B, n_heads, T) of the last call, 0 at padding; None before it, and in copies.
+            Gradients flow into those of a training call until `penalty` has taken them.
 
     Source: Lin et al., "A Structured Self-attentive Sentence Embedding", ICLR 2017, section 2.1.
 
@@ -65,14 +66,15 @@ class SelfAttentivePooling(Pooling):
         """The pooled rows (B, H)."""
         scores = self.scores(self.input_dropout(x))  # (B, T, n_heads)
         weights = _softmax_over_tokens(scores, mask).transpose(1, 2)  # (B, n_heads, T)
-        self.attention = weights
+        self.attention = weights if self.training else weights.detach()  # no graph outlives its use
         heads: torch.Tensor = self.attention_dropout(weights) @ x  # (B, n_heads, input_size)
         return heads.flatten(1) if self.combine == "concat" else heads.mean(dim=1)
 
     def penalty(self) -> torch.Tensor:
         """How much alike the heads of the last call are, 0-d: the mean over its rows of |A Aᵀ - I|².
 
-        To be added to the loss, times a small number, where heads should look at different tokens.
+        To be added to the loss, times a small number, where heads should look at different tokens. It can
+        be trained once a call, in training mode.
 
         Source: Lin et al. 2017, equation 8.
 
@@ -81,7 +83,8 @@ class SelfAttentivePooling(Pooling):
         """
         if self.attention is None:
             raise ValueError("the penalty is that of the last call, but there was none")
-        alike = self.attention @ self.attention.transpose(1, 2)  # (B, n_heads, n_heads)
+        attention, self.attention = self.attention, self.attention.detach()
+        alike = attention @ attention.transpose(1, 2)  # (B, n_heads, n_heads)
         eye = torch.eye(alike.shape[1], device=alike.device, dtype=alike.dtype)
         return (alike - eye).square().sum(dim=(1, 2)).mean()
 
