@@ -58,6 +58,11 @@ def test_records_are_what_the_events_come_to(tmp_path: Path) -> None:
     journal.write("step", **place, step=2, metric=0.75, checkpoint=False, seconds=0.25)
     [running] = records(decode(storage.read(JOURNAL))).values()
     assert (running.status, running.step, running.checkpoint, running.seconds) == ("running", 2, 1, 0.5)
+    assert not running.lower_is_better
+    journal.write("step", **place, step=2, metric=1, checkpoint=False, seconds=0, lower_is_better=True)
+    journal.write("left", **place, step=2)
+    [paused] = records(decode(storage.read(JOURNAL))).values()
+    assert (paused.status, paused.lower_is_better) == ("paused", True)
     journal.write("finished", **place, status="done", metric=0.75, step=2, lower_is_better=False)
     found = records(decode(storage.read(JOURNAL)))
     done = found[TrialKey("train", "lr=0.1~abc")]

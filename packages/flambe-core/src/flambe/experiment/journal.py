@@ -145,6 +145,7 @@ def _apply(record: TrialRecord, event: dict[str, Any]) -> None:
             record.proven = record.paused_by = None
         case "step":
             record.step, record.metric = event["step"], event["metric"]
+            record.lower_is_better = bool(event.get("lower_is_better"))
             record.seconds += event["seconds"]
             if event["checkpoint"]:
                 record.checkpoint = record.step
