@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -269,6 +270,63 @@ def test_a_refusal_that_comes_late_leaves_the_old_values(live) -> None:
         assert run.wait_for("unchanged")["why"] == "stride cannot become 500.0"
 
     record = only(live("max_failures: 0" + WALK, talk))
+    assert (record.status, record.changes) == ("done", {})
+
+
+BRITTLE = WALK.replace("Pliant", "Brittle")
+
+
+@BACKENDS
+def test_a_first_step_that_fails_with_new_values_takes_them_back(
+    live, run, tmp_path: Path, backend: str
+) -> None:
+    def talk(going: Going) -> None:
+        going.wait_for("step", 3)
+        going.ask("set", "walk", values={"stride": -1.0})
+        assert going.wait_for("unchanged")["why"] == "ArithmeticError: a stride below 0"
+        assert going.wait_for("unchanged")["changes"] == {}
+
+    disturbed = only(live("max_failures: 0" + BRITTLE, talk, backend))
+    undisturbed = only(run(WALK, force=True))
+    assert (disturbed.status, disturbed.metric, disturbed.changes) == ("done", undisturbed.metric, {})
+    assert disturbed.attempts == 1
+
+
+def test_the_log_says_which_values_were_taken_back(live, tmp_path: Path) -> None:
+    def talk(going: Going) -> None:
+        going.wait_for("step", 3)
+        going.ask("set", "walk", values={"stride": 2.0})
+        changed = going.wait_for("changed")["step"]
+        going.wait_for("step", step=changed + 1)
+        going.ask("set", "walk", values={"stride": -1.0})
+        assert going.wait_for("unchanged")["changes"] == {"stride": 2.0}
+
+    record = only(live("max_failures: 0" + BRITTLE, talk))
+    assert record.changes == {"stride": 2.0}
+    log = (tmp_path / "out/output__test/walk/default/log.txt").read_text()
+    assert re.search(r"from step \d+ on: without stride = -1.0 \(ArithmeticError: a stride below 0\)", log)
+
+
+def test_a_failure_after_a_step_with_new_values_is_one(live) -> None:
+    def talk(going: Going) -> None:
+        going.wait_for("step", 3)
+        going.ask("set", "walk", values={"stride": 2.0})
+        going.wait_for("changed")
+
+    text = "max_failures: 0\npipeline: {walk: !my.Doomed {steps: 60, seconds: 0.01, stride: 1.0}}\n"
+    record = only(live(text, talk))
+    assert (record.status, record.changes) == ("failed", {"stride": 2.0})
+
+
+def test_values_for_a_paused_trial_are_taken_back_too(live) -> None:
+    def talk(going: Going) -> None:
+        going.wait_for("step", 3)
+        going.ask("pause", "walk")
+        going.ask("set", "walk", values={"stride": -1.0})
+        going.ask("resume", "walk")
+        assert going.wait_for("unchanged")["changes"] == {}
+
+    record = only(live("max_failures: 0" + BRITTLE, talk))
     assert (record.status, record.changes) == ("done", {})
 
 

@@ -156,6 +156,27 @@ class Pliant(Walk):
         self.stride = value
 
 
+class Brittle(Pliant):
+    """Takes any stride, and stumbles over one below 0."""
+
+    def step(self) -> bool:
+        if self.stride < 0:
+            raise ArithmeticError("a stride below 0")
+        return super().step()
+
+
+class Doomed(Pliant):
+    """Stumbles in its third step with a new stride."""
+
+    far = 0
+
+    def step(self) -> bool:
+        self.far += self.stride != 1.0
+        if self.far == 3:
+            raise ArithmeticError("too far")
+        return super().step()
+
+
 class Hanging(Component):
     """Hangs in its step number `at`, unless the file `once` is there; with 0, it hangs when it is built."""
 

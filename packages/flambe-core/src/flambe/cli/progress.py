@@ -69,6 +69,8 @@ class PlainLines:
             self._say(f"{name}: may go on")
         elif update.change == "changed":
             self._say(f"{name}: changed: {changes(record)}")
+        elif update.change == "unchanged":
+            self._say(f"{name}: the new values are taken back: its stage refused them, or failed with them")
         else:
             metric = "" if record.metric is None else f", metric {number(record.metric)}"
             self._say(f"{name}: {record.status}{_after(record)}{metric}")

@@ -149,7 +149,7 @@ class Engine:
 
     def _stepped(self, event: Stepped) -> None:
         record = self.records[event.key]
-        record.step, record.metric = event.step, event.metric
+        record.step, record.metric, record.proven = event.step, event.metric, None
         record.seconds += event.seconds
         if event.checkpoint:
             record.checkpoint = event.step
@@ -171,7 +171,7 @@ class Engine:
         record = self.records[key]
         record.status, record.step = "paused", step
         if stored:
-            record.checkpoint = step
+            record.checkpoint, record.proven = step, None
             self._roster.note("left", key, step=step)
         elif key not in self._roster.waiting:
             self._roster.note("waits", key, step=step)

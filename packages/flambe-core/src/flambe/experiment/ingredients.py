@@ -17,7 +17,17 @@ from flambe.logs import MetricSink
 from flambe.registry.registry import Registry
 
 Change = Literal[
-    "expanded", "reused", "started", "stepped", "changed", "paused", "resumed", "ended", "failed", "idle"
+    "expanded",
+    "reused",
+    "started",
+    "stepped",
+    "changed",
+    "unchanged",
+    "paused",
+    "resumed",
+    "ended",
+    "failed",
+    "idle",
 ]
 
 

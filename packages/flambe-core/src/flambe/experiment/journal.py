@@ -29,8 +29,8 @@ class TrialRecord:
     """What the journal knows of one trial. `seconds` is time spent in steps; times are since the epoch.
 
     `changes` are the values of arguments that a user or a scheduler has changed since the trial began;
-    `proven` those of them that its stage is known to take, where the newest are not yet. `paused_by` is
-    the user who has paused it.
+    `proven` those of them that it has done a step with, or stored, where it has not with the newest yet.
+    `paused_by` is the user who has paused it.
     `line` is the journal's line that says it finished; `safe` says that its files have been synced since.
     """
 
@@ -142,20 +142,19 @@ def _apply(record: TrialRecord, event: dict[str, Any]) -> None:
             record.status, record.step = "running", event["step"]
             record.attempts += 1
             record.started = record.started or event["time"]
-            record.proven = record.paused_by = None
+            record.paused_by = None
         case "step":
-            record.step, record.metric = event["step"], event["metric"]
+            record.step, record.metric, record.proven = event["step"], event["metric"], None
             record.lower_is_better = bool(event.get("lower_is_better"))
             record.seconds += event["seconds"]
             if event["checkpoint"]:
                 record.checkpoint = record.step
         case "resumed":
-            record.status, record.step = "running", event["step"]
-            record.proven = record.paused_by = None
+            record.status, record.step, record.paused_by = "running", event["step"], None
         case "waits":
             record.status = "paused"
         case "left":
-            record.status = "paused"
+            record.status, record.proven = "paused", None
             record.checkpoint = event["step"]
         case "finished":
             record.status, record.metric, record.ended = event["status"], event["metric"], event["time"]
@@ -177,7 +176,9 @@ def _interfere(record: TrialRecord, event: dict[str, Any]) -> None:
         case "unchanged":
             record.changes, record.proven = event["changes"], None
         case "changed":
-            if event.get("unseen") and record.proven is None:
+            if "donor" in event:
+                record.proven = None
+            elif event.get("unproven") and record.proven is None:
                 record.proven = dict(record.changes)
             record.changes = {**record.changes, **event["values"]}
             record.step = event["step"]

@@ -85,13 +85,15 @@ class Roster:
         *,
         origin: str,
         donor: str | None = None,
-        unseen: bool = False,
+        unproven: bool = False,
     ) -> None:
         """The record's trial goes on from its step with new values of some arguments.
 
-        With `unseen`, its stage will see them only when it goes on, and may refuse them then.
+        With `unproven`, they are taken back if its stage refuses them, or fails in the first step with them.
         """
-        if unseen and record.proven is None:
+        if donor is not None:
+            record.proven = None
+        elif unproven and record.proven is None:
             record.proven = record.changes
         record.changes = {**record.changes, **values}
         self.note(
@@ -101,15 +103,17 @@ class Roster:
             values=dict(values),
             origin=origin,
             **({} if donor is None else {"donor": donor}),
-            **({"unseen": True} if unseen else {}),
+            **({"unproven": True} if unproven else {}),
         )
         self._in.folder.write_trial(record)
 
     def take_back(self, record: TrialRecord, why: str) -> None:
-        """The stage refuses the newest changes."""
+        """The stage refuses the newest changes, or has failed with them at once."""
         assert record.proven is not None
+        new = ", ".join(f"{p} = {v}" for p, v in record.changes.items() if record.proven.get(p, self) != v)
         record.changes, record.proven = record.proven, None
         self.note("unchanged", record.key, changes=record.changes, why=why)
+        self._in.folder.add_line(record.key, f"from step {record.step} on: without {new} ({why})")
         self._in.folder.write_trial(record)
 
     def hold(self, record: TrialRecord, user: str) -> None:

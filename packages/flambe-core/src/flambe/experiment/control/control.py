@@ -30,6 +30,7 @@ class Control:
         self._mailbox = Mailbox(ingredients.folder.storage, ingredients.folder.journal)
         self._underway: dict[TrialKey, Request] = {}
         self._running: set[TrialKey] = set()
+        self._trying: set[TrialKey] = set()
         self._actions = {
             "stop": self._stop,
             "pause": self._pause,
@@ -137,19 +138,19 @@ class Control:
         key = record.key
         self._running.add(key)
         request = self._underway.get(key)
-        before, record.proven = record.proven, None
         if request is None:
             return
         if request.action == "stop":
             self._in.executor.stop(key)
-        elif request.action == "set" and before is not None:
-            record.changes = before
-            self._roster.change(record, request.values, origin=request.user)
+        elif key in self._trying:
+            self._roster.change(record, request.values, origin=request.user, unproven=True)
             self._tell("changed", record)
             self._done(request, f"from step {record.step} on")
 
     def left(self, record: TrialRecord, step: int | None) -> bool:
         """The trial has left; whether that was asked for by someone, and is taken care of."""
+        if record.key in self._running and step is not None:
+            record.proven = None  # its checkpoint holds the new values
         self._running.discard(record.key)
         request = self._underway.get(record.key)
         if request is None or request.action == "stop":
@@ -180,15 +181,19 @@ class Control:
             self._refuse(request, f"it has ended by itself meanwhile ({record.status})")
 
     def failed(self, record: TrialRecord, event: Failed) -> bool:
-        """The trial has failed; whether new values alone are to blame, and it goes on with the old ones."""
-        began = record.key in self._running
+        """The trial has failed; whether new values are to blame, and it goes on with the old ones.
+
+        They are if it has done no step with them, unless it was its worker that died.
+        """
         self._running.discard(record.key)
-        if began or event.lost or record.proven is None:
+        if event.lost or record.proven is None:
             return False
         self._roster.take_back(record, event.error)
-        request = self._underway.get(record.key)
-        if request is not None and request.action == "set":
-            self._refuse(request, event.error)
+        self._tell("unchanged", record)
+        if record.key in self._trying:
+            self._refuse(self._underway[record.key], event.error)
+        elif not self.tried_again(record):
+            return True
         if record.started is not None:
             self._roster.waiting.add(record.key)
         self._roster.submit(record.key, ahead=True)
@@ -200,7 +205,7 @@ class Control:
         if request is not None and request.action == "pause":
             self._hold(request, record)
             return False
-        if request is not None and request.action == "set" and record.proven is None:
+        if request is not None and request.action == "set" and record.key not in self._trying:
             self._try(request, record)
         return True
 
@@ -226,12 +231,14 @@ class Control:
 
     def _try(self, request: Request, record: TrialRecord) -> None:
         """The trial begins with new values; whether its stage takes them is known when it has started."""
-        record.proven = record.changes
+        self._trying.add(record.key)
+        if record.proven is None:
+            record.proven = record.changes
         record.changes = {**record.changes, **request.values}
 
     def _change_unseen(self, request: Request, record: TrialRecord) -> None:
         """New values for a trial that is not being run: it gets them when it goes on."""
-        self._roster.change(record, request.values, origin=request.user, unseen=True)
+        self._roster.change(record, request.values, origin=request.user, unproven=True)
         self._tell("changed", record)
         self._done(request, "when it goes on" if record.started else "when it begins")
 
@@ -244,7 +251,9 @@ class Control:
         self._mailbox.answer(request, refused=True, why=why)
 
     def _forget(self, request: Request) -> None:
-        self._underway.pop(TrialKey(request.stage, request.variant or ""), None)
+        key = TrialKey(request.stage, request.variant or "")
+        self._underway.pop(key, None)
+        self._trying.discard(key)
 
     def _tell(self, change: Change, record: TrialRecord) -> None:
         self._in.observe(Update(change, record.key.stage, record))
