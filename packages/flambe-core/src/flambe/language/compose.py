@@ -20,10 +20,9 @@ from flambe.errors import Problem
 from flambe.language.nodes import Entry, Key, Mapping, Node, Position, Scalar, Sequence, Unreadable
 from flambe.language.scalars import resolve, resolve_as
 from flambe.language.tags import Tagged, interpret, is_option_list
-from flambe.language.text import Text
+from flambe.language.text import MAX_DEPTH, Text
 from flambe.language.walk import OptionStep, Path, format_path, key_step
 
-MAX_DEPTH = 100
 MAX_REPEATED_NODES = 100_000
 MAX_PROBLEMS = 100
 _HOPELESS_DEPTH = 1000

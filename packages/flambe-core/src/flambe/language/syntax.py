@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from flambe.errors import ConfigError
-from flambe.language.text import Mark, Text
+from flambe.language.text import MAX_DEPTH, Mark, Text
 
 Explanation: TypeAlias = "tuple[str, Mark]"
 
@@ -146,6 +146,11 @@ def _bad_block(error: Any, text: Text) -> Explanation:
     return "text after '|' or '>' starts on the next line", error.problem_mark
 
 
+def _too_deep(error: Any, text: Text) -> Explanation:
+    """The parser's own limit, which is higher: it may meet it while it looks ahead."""
+    return f"nested more than {MAX_DEPTH} levels deep", error.problem_mark
+
+
 _EXPLANATIONS: tuple[tuple[str, Callable[[Any, Text], Explanation]], ...] = (
     ("found a tab character", _tab),
     ("cannot start any token", _cannot_start),
@@ -167,4 +172,5 @@ _EXPLANATIONS: tuple[tuple[str, Callable[[Any, Text], Explanation]], ...] = (
     ("found unknown escape character", _bad_escape),
     ("found undefined tag handle", _bad_handle),
     ("expected comment or line break", _bad_block),
+    ("maximum nesting depth", _too_deep),
 )

@@ -13,6 +13,8 @@ from flambe.language.nodes import Position
 MAX_CHARACTERS = 4_000_000
 MAX_BYTES = 4 * MAX_CHARACTERS + 4
 MAX_DIRECTIVES = 100
+MAX_DEPTH = 100
+"""How many levels collections may be nested."""
 _TOO_LONG = f"longer than {MAX_CHARACTERS:,} characters, the most a config may have"
 _LONGEST_SHOWN_LINE = 400
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
