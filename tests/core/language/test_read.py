@@ -3,10 +3,10 @@ import dataclasses
 import pytest
 
 from flambe.errors import ConfigError
-from flambe.language.text import MAX_DEPTH
 from flambe.language.header import Header, HeaderEntry, ImportPath
 from flambe.language.nodes import Build, Entry, Mapping, Position, Scalar, Sequence, Unreadable
 from flambe.language.read import argument_file, read_file, read_text
+from flambe.language.text import MAX_DEPTH
 from flambe.language.walk import walk
 
 
