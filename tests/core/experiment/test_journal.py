@@ -13,13 +13,13 @@ from flambe.trials.protocol import TrialKey
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=8,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
 )
-EVENTS = st.dictionaries(st.text().filter(lambda key: key != "crc"), JSON, min_size=1)
+EVENTS = st.dictionaries(st.text().filter(lambda key: key != "crc"), JSON, min_size=1, max_size=4)
 
 
-@given(st.lists(EVENTS))
+@given(st.lists(EVENTS, max_size=4))
 def test_what_is_encoded_is_decoded(events: list[dict[str, object]]) -> None:
     data = b"".join(map(encode, events))
     found = [{key: value for key, value in event.items() if key != "crc"} for event in decode(data)]
