@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from flambe_ray.session import Session
+from flambe_ray.session import Session, prepare_environment
+
+prepare_environment()  # before any test imports Ray: runs in processes of their own have the same token then
 
 
 @pytest.fixture(scope="session")
