@@ -116,6 +116,7 @@ def test_appendix_b_of_the_paper_runs_as_printed(
     assert TextPredictor(student, processor)("Who is number 7 ?").label in processor.labels
 
 
+@pytest.mark.slow
 def test_the_example_runs_from_data_to_raw_text(
     ray_session: Session, bert: str, trec: str, tmp_path: Path
 ) -> None:
