@@ -16,6 +16,7 @@ from flambe_ray.session import Session
 ADDRESS = "ray-address"
 """The option of `flambe run` that names a cluster."""
 
+_EVERY_S = 1.0
 _FIRST_MACHINE_S = 600.0
 """How long the first machine may take to be started."""
 
@@ -39,6 +40,8 @@ class Premises:
         self._cluster: Cluster | None = None
         self._types: list[dict[str, float]] = []
         self._demand = Demand()
+        self._looked_at = 0.0
+        self._died = False
         self.machines = Machines({None: devices})
         if self._session.cluster:
             self._cluster = Cluster(setting.folder)
@@ -61,15 +64,26 @@ class Premises:
 
         Args:
             wanted: Gives the devices of each trial that runs or could.
+
+        Raises:
+            RunError: Ray has died on this machine, and no other will come.
         """
-        if self._cluster is not None:
+        if self._cluster is None:
+            if time.monotonic() - self._looked_at > _EVERY_S:
+                self._refuse_dead()
+        else:
             self._demand.tell(wanted)
             if self._cluster.refresh():
                 self.machines.update(self._cluster.machines())
 
     def is_lost(self, node: Node) -> bool:
-        """Whether the machine has gone; asks Ray now."""
+        """Whether the machine has gone; asks Ray now.
+
+        Raises:
+            RunError: Ray has died on this machine, and no other will come.
+        """
         if self._cluster is None:
+            self._refuse_dead()
             return False
         self._cluster.refresh(now=True)
         self.machines.update(self._cluster.machines())
@@ -80,7 +94,17 @@ class Premises:
         if self._cluster is not None:
             self._demand.withdraw()
             self._cluster.close()
-        self._session.close(troubled=troubled)
+        self._session.close(troubled=troubled or self._died)
+
+    def _refuse_dead(self) -> None:
+        """Without this, trials would wait for ever for workers that nobody starts."""
+        self._looked_at = time.monotonic()
+        if not self._session.alive():
+            self._died = True
+            raise RunError(
+                "Ray has died on this machine, perhaps for want of memory; its logs are in the run's folder "
+                "(ray-logs). Go on with --resume, with fewer trials at once (devices)"
+            )
 
     def _wait_for_one(self) -> None:
         """Wait for the first machine where only a head is there, which starts others when they are wanted."""

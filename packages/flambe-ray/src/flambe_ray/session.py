@@ -67,6 +67,12 @@ class Session:
                     _join(ray, address)
         self.cluster = address is not None or _alive(ray) > 1
 
+    def alive(self) -> bool:
+        """Whether Ray can still run anything: it ends where this machine's memory does."""
+        import ray
+
+        return all(process.poll() is None for process in _raylets(ray)) and _alive(ray) > 0
+
     def close(self, *, troubled: bool = False) -> None:
         """Disconnect, and stop what was started; with `troubled`, Ray's logs are kept."""
         import ray
@@ -163,6 +169,12 @@ def _silent_library() -> Iterator[None]:
 
 def _alive(ray: Any) -> int:
     return sum(bool(node["Alive"]) for node in ray.nodes())
+
+
+def _raylets(ray: Any) -> list[Any]:
+    """The processes without which this machine runs nothing, where this process has started them."""
+    node = getattr(ray._private.worker, "_global_node", None)
+    return [info.process for info in getattr(node, "all_processes", {}).get("raylet", [])]
 
 
 def _processes(ray: Any) -> Iterator[int]:

@@ -26,6 +26,8 @@ class Slot:
         node: The machine that it was sent to.
         call: The reference to the report that is awaited, None while nothing is.
         ready: The reference to an answer of the new actor, None once it has come.
+        used: A trial before this one has run in it.
+        beginning: What is awaited is that the trial is built.
     """
 
     actor: Any
@@ -35,6 +37,8 @@ class Slot:
     node: Node = None
     call: Any = None
     parcel: Any = None
+    used: bool = False
+    beginning: bool = False
 
 
 class Answer(NamedTuple):
@@ -48,7 +52,8 @@ class WorkerLost(NamedTuple):
     """The worker is gone, or its answer cannot be read.
 
     Attributes:
-        unplaced: It has never been there: its machine had gone before it was started.
+        unplaced: The trial has not come to it: its machine had gone before it was started, or it may have
+            died while it had no trial.
     """
 
     error: str
@@ -81,6 +86,7 @@ class Workers:
         free = (s for s in self._slots if s.key is None and s.shape == shape and s.node == node)
         slot = next(free, None) or self._new(shape, node)
         slot.key = task.key
+        slot.beginning = True
         self._call(slot, slot.actor.begin.options(num_returns=2).remote(task, *parcels))
         return slot
 
@@ -127,16 +133,19 @@ class Workers:
             slot = self._calls.pop(call)
             parcel, slot.call, slot.parcel = slot.parcel, None, None
             try:
-                yield slot, Answer(ray.get(call), parcel)
+                answer = Answer(ray.get(call), parcel)
             except Exception as error:  # noqa: BLE001  # the actor's end, or what cannot be unpickled here
-                fate = _fate(error)
+                fate = _fate(error, idle=slot.used and slot.beginning)
                 if isinstance(fate, WorkerLost):
                     self._dismiss(slot)
                 yield slot, fate
+            else:
+                slot.beginning = False
+                yield slot, answer
 
     def free(self, slot: Slot) -> None:
         """The slot's trial has ended, and the actor has let go of it."""
-        slot.key = None
+        slot.key, slot.used = None, True
 
     def pids(self) -> list[int]:
         """The ids of the processes; those that run a step answer when it is done."""
@@ -212,8 +221,15 @@ def _options(devices: dict[str, float], node: Node) -> dict[str, Any]:
     }
 
 
-def _fate(error: Exception) -> WorkerLost | ParcelsLost:
-    from ray.exceptions import ActorUnschedulableError, ObjectLostError, RayActorError, RayTaskError
+def _fate(error: Exception, *, idle: bool) -> WorkerLost | ParcelsLost:
+    """What has become of a call; `idle` if the worker may have died before it."""
+    from ray.exceptions import (
+        ActorUnschedulableError,
+        ObjectLostError,
+        OutOfMemoryError,
+        RayActorError,
+        RayTaskError,
+    )
 
     if isinstance(error, RayTaskError) and isinstance(error.cause, ObjectLostError):
         return ParcelsLost(error.cause.object_ref_hex)
@@ -222,8 +238,10 @@ def _fate(error: Exception) -> WorkerLost | ParcelsLost:
     if isinstance(error, ObjectLostError):
         return WorkerLost("what the worker reported is gone with its machine", str(error))
     text = " ".join(str(error).split())
+    if isinstance(error, OutOfMemoryError):
+        return WorkerLost("the worker was killed for want of memory", str(error), unplaced=idle)
     if isinstance(error, RayActorError):
-        return WorkerLost("the worker process died", f"the worker process died\n\n{error}")
+        return WorkerLost("the worker process died", f"the worker process died\n\n{error}", unplaced=idle)
     return WorkerLost(
         f"what the worker was asked or answered cannot be read: {type(error).__name__}: {text}", str(error)
     )
