@@ -21,11 +21,12 @@ MODULES = Path(__file__).parent / "modules"
 Run = Callable[..., Outcome]
 
 
-def named(name: str) -> object:
-    """The algorithm, skipped where its package is missing."""
+def named(name: str, *, slow: bool = False) -> object:
+    """The algorithm, skipped where its package is missing; `slow` where another does for most days."""
     modules, install = tune.PACKAGES[name]
     missing = not all(map(is_installed, modules.split()))
-    return pytest.param(name, marks=pytest.mark.skipif(missing, reason=f"needs `pip install {install}`"))
+    needs = pytest.mark.skipif(missing, reason=f"needs `pip install {install}`")
+    return pytest.param(name, marks=(needs, pytest.mark.slow) if slow else (needs,))
 
 
 @pytest.fixture
@@ -122,6 +123,7 @@ schedulers: {train: !tune.HyperBandScheduler}
     assert steps == [1, 1, 1, 1, 1, 1, 3, 3, 9]
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_variants_at_random(run: Run) -> None:
     text = """
 pipeline:
@@ -145,7 +147,7 @@ search: {train: !tune.OptunaSearch {num_samples: NUMBER}}
     assert len(more.records) == 7
 
 
-@pytest.mark.parametrize("name", [named("OptunaSearch"), named("HyperOptSearch")])
+@pytest.mark.parametrize("name", [named("OptunaSearch", slow=True), named("HyperOptSearch")])
 def test_a_conditional_search_is_resumed_with_what_it_has_learnt(run: Run, name: str) -> None:
     text = """
 pipeline:
@@ -162,7 +164,9 @@ search: {train: !tune.NAME {num_samples: NUMBER}}
 
 
 @pytest.mark.parametrize("name", [named("TuneBOHB")])
-@pytest.mark.parametrize("scheduler", ["HyperBandForBOHB", "HyperBandScheduler"])
+@pytest.mark.parametrize(
+    "scheduler", ["HyperBandForBOHB", pytest.param("HyperBandScheduler", marks=pytest.mark.slow)]
+)
 def test_bohb_has_its_trials_halved_twice(run: Run, name: str, scheduler: str) -> None:
     outcome = run(f"""
 pipeline:
@@ -174,7 +178,7 @@ schedulers: {{train: !tune.{scheduler} }}
     assert sorted(record.step for record in outcome.records.values()) == [1, 1, 1, 1, 1, 1, 3, 3, 9]
 
 
-@pytest.mark.parametrize("name", [named("HyperOptSearch"), named("NevergradSearch")])
+@pytest.mark.parametrize("name", [named("HyperOptSearch", slow=True), named("NevergradSearch")])
 def test_asha_stops_variants_of_a_search_early(run: Run, name: str) -> None:
     outcome = run(f"""
 pipeline:
