@@ -49,3 +49,21 @@ def test_metrics_of_torchmetrics_are_found() -> None:
 def test_public_names_are_importable() -> None:
     for name in flambe_torch.__all__:
         assert getattr(flambe_torch, name).__name__ == name
+
+
+@pytest.mark.parametrize(
+    ("tag", "imported"), [("my.Walk", False), ("Trianer", False), ("Linaer", True), ("Linear", True)]
+)
+def test_torch_is_imported_for_a_wrong_tag_only_if_nothing_else_is_near(tag: str, imported: bool) -> None:
+    code = (
+        "import sys\n"
+        "from flambe.registry.registry import Registry\n"
+        "try:\n"
+        f"    Registry.load().resolve({tag!r})\n"
+        "except Exception as error:\n"
+        "    print(error, file=sys.stderr)\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{imported}\n"
+    assert ("Linear" if tag == "Linaer" else "") in done.stderr

@@ -428,24 +428,6 @@ def test_known_tags_are_listed_without_importing(layers, weather):
     assert {"w.system", "w.os", "w.table", "w._Hidden"}.isdisjoint(registry.tags())
 
 
-@pytest.mark.parametrize(
-    ("tag", "imported"), [("my.Walk", False), ("Trianer", False), ("Linaer", True), ("Linear", True)]
-)
-def test_torch_is_imported_for_a_wrong_tag_only_if_nothing_else_is_near(tag, imported):
-    code = (
-        "import sys\n"
-        "from flambe.registry.registry import Registry\n"
-        "try:\n"
-        f"    Registry.load().resolve({tag!r})\n"
-        "except Exception as error:\n"
-        "    print(error, file=sys.stderr)\n"
-        "print('torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == f"{imported}\n"
-    assert ("Linear" if tag == "Linaer" else "") in done.stderr
-
-
 def test_a_name_that_a_bare_namespace_makes_up_is_found_whatever_looks_like_it(make_module, make_plugin):
     source = """
         class Made: ...
