@@ -112,20 +112,40 @@ class Session:
         self._folder.note(_processes(ray))
 
 
+_OUR_MODE = "FLAMBE_RAY_AUTH_MODE"
+"""Set where it was not the user who chose how Ray's processes know each other."""
+
+
 def named_address() -> str | None:
     """The cluster that the environment names, or None."""
     address = os.environ.get("RAY_ADDRESS")
     return None if address in (None, "", "local") else address
 
 
-def prepare_environment(address: str | None = None) -> None:
+def prepare_import() -> None:
     """What Ray reads when it is imported, once for this process and those it starts."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    named = address is not None or {"RAY_AUTH_MODE", "RAY_ADDRESS"} & set(os.environ)
-    if "ray" not in sys.modules and not named:
+    if "ray" not in sys.modules and not {"RAY_AUTH_MODE", "RAY_ADDRESS"} & set(os.environ):
         os.environ["RAY_AUTH_MODE"] = "token"  # so that nobody else on this machine can send it work
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ[_OUR_MODE] = "token missing"
+
+
+def prepare_environment(address: str | None = None) -> None:
+    """What Ray reads when it is started, or joined at `address`."""
+    if address is None or "ray" in sys.modules:
+        prepare_import()
+    if os.environ.get(_OUR_MODE) == "token missing" and (address is None or not _has_token()):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray makes one in the home folder
+        os.environ[_OUR_MODE] = "token given"  # Ray reads it once
+
+
+def _has_token() -> bool:
+    """Whether the user has a token for clusters; one that asks for none takes any."""
+    return (
+        bool({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ))
+        or Path("~/.ray/auth_token").expanduser().exists()
+    )
 
 
 def _join(ray: Any, address: str) -> None:
