@@ -38,6 +38,24 @@ def test_a_folder_that_appears_while_it_is_written_keeps_what_it_holds(tmp_path:
 
 
 @posix
+def test_a_file_is_written_while_its_empty_folder_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, place = LocalStorage(str(tmp_path)), tmp_path / "trial"
+    opened, misses = os.open, []
+
+    def open_late(file: Path, *arguments: int) -> int:
+        if not misses and Path(file).parent == place:
+            misses.append(file)
+            place.rmdir()  # as a folder that another process renames to it does to the one found before
+        return opened(file, *arguments)
+
+    monkeypatch.setattr(os, "open", open_late)
+    storage.write("trial/trial.json", b"{}")
+    assert misses
+    assert files_below(tmp_path) == ["trial/trial.json"]
+
+
 def test_a_write_beyond_the_limit_leaves_the_old_file(tmp_path: Path) -> None:
     code = """
         import resource, signal, sys

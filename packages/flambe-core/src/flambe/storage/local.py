@@ -7,10 +7,10 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from flambe.storage.lock import FolderLock
 from flambe.storage.storage import Content, clean_path, explained
@@ -21,8 +21,12 @@ _OLD = ".replaced"
 """Ends the name of a folder that is being replaced."""
 _LOCK = ".lock"
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_TRIES = 10
+"""How often a file is created anew whose folder another process replaces."""
 _OPEN_FILES = 64
 """How many appended files are kept open."""
+
+Made = TypeVar("Made")
 
 
 class LocalStorage:
@@ -85,8 +89,7 @@ class LocalStorage:
         aside = _aside(file)
         self._let_go_of(file)
         with explained("write", str(file)), _removing(aside):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            _write(aside, data, durable=durable)
+            _in_its_folder(aside, lambda: _write(aside, data, durable=durable))
             os.replace(aside, file)
             if durable:
                 _sync_folder(file.parent)
@@ -301,6 +304,19 @@ def _settle(leftover: Path) -> None:
     _remove_any(leftover)
 
 
+def _in_its_folder(file: Path, make: Callable[[], Made]) -> Made:
+    """What `make` returns, which creates `file`, once its folder is there.
+
+    Another process may put a folder in the place of the empty one between the two. Whoever had found the
+    empty one by then is told that there is no such folder.
+    """
+    for _ in range(_TRIES):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return make()
+    return make()
+
+
 def _write(file: Path, content: Content, *, durable: bool) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
     descriptor = os.open(file, flags, 0o666)
@@ -323,9 +339,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _open_for_append(file: Path) -> int:
-    file.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(file, flags, 0o666)
+    descriptor = _in_its_folder(file, lambda: os.open(file, flags, 0o666))
     try:
         _drop_unfinished_line(descriptor)
     except BaseException:
