@@ -122,19 +122,19 @@ def named_address() -> str | None:
     return None if address in (None, "", "local") else address
 
 
-def prepare_import() -> None:
+def prepare_import(address: str | None = None) -> None:
     """What Ray reads when it is imported, once for this process and those it starts."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if "ray" not in sys.modules and not {"RAY_AUTH_MODE", "RAY_ADDRESS"} & set(os.environ):
+    named = address is not None or {"RAY_AUTH_MODE", "RAY_ADDRESS"} & set(os.environ)
+    if "ray" not in sys.modules and not named:
         os.environ["RAY_AUTH_MODE"] = "token"  # so that nobody else on this machine can send it work
         os.environ[_OUR_MODE] = "token missing"
 
 
 def prepare_environment(address: str | None = None) -> None:
     """What Ray reads when it is started, or joined at `address`."""
-    if address is None or "ray" in sys.modules:
-        prepare_import()
+    prepare_import(address)
     if os.environ.get(_OUR_MODE) == "token missing" and (address is None or not _has_token()):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray makes one in the home folder
         os.environ[_OUR_MODE] = "token given"  # Ray reads it once
