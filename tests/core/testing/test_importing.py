@@ -9,7 +9,9 @@ import flambe.testing
 
 
 def test_the_stages_for_trying_things_out_do_without_pytest() -> None:
-    code = "import sys; sys.modules['pytest'] = None; from flambe.testing.stages import Counter; print(Counter)"
+    code = (
+        "import sys; sys.modules['pytest'] = None; from flambe.testing.stages import Counter; print(Counter)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "Counter" in done.stdout, done.stderr
 
