@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from flambe.errors import RunError
+from flambe_ray.session import _reach
 
 CONFIG = """
 name: quiet
@@ -38,3 +46,65 @@ def test_a_run_leaves_nothing_behind_but_its_folder(tmp_path: Path) -> None:
     assert all(line.startswith(("run folder: ", "count/", "results: ")) for line in said), ran.stderr
     assert {path.name for path in (tmp_path / "out/output__quiet").iterdir()} >= {"count", "run.json"}
     assert not (tmp_path / "out/output__quiet/ray-logs").exists()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_asks_for_no_token_is_joined(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    config = tmp_path / "quiet.yaml"
+    config.write_text(CONFIG.format(folder=tmp_path / "out"))
+    port, place = free_port(), tempfile.mkdtemp(dir="/tmp")  # Ray's sockets need a short path
+    environment = {name: value for name, value in os.environ.items() if "RAY_" not in name}
+    environment["HOME"] = str(tmp_path / "home")
+    start = (
+        "start",
+        "--head",
+        "--block",
+        f"--port={port}",
+        f"--temp-dir={place}",
+        "--num-cpus=2",
+    )
+    ray = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
+    cluster = subprocess.Popen(
+        [*ray, *start, "--include-dashboard=false", "--disable-usage-stats"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        address = f"127.0.0.1:{port}"
+        wait_for(address)
+        command = [sys.executable, "-m", "flambe", "run", "--ray-address", address, str(config)]
+        ran = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.count(" done ") == 2
+        assert list((tmp_path / "home").rglob("*")) == []
+    finally:
+        cluster.terminate()
+        cluster.wait(60)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def test_an_address_where_nobody_answers_is_refused_at_once() -> None:
+    with pytest.raises(RunError, match=r"no Ray cluster answers at 127\.0\.0\.1:"):
+        _reach(f"127.0.0.1:{free_port()}")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def wait_for(address: str) -> None:
+    """Until a cluster answers there, and a little longer: its machine joins after it answers."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with suppress(RunError):
+            _reach(address)
+            time.sleep(5)
+            return
+        time.sleep(0.2)
+    pytest.fail("the cluster has not started")

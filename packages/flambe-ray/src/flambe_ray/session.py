@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 import warnings
@@ -25,6 +26,8 @@ _ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "1",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what Ray prints of dead workers and machines, unasked
 }
+_REACHED_S = 15.0
+"""How long a cluster may take to answer."""
 _LONGEST_FOLDER = 40
 """Ray puts sockets deep inside its folder, and their paths may have 107 characters."""
 
@@ -112,40 +115,20 @@ class Session:
         self._folder.note(_processes(ray))
 
 
-_OUR_MODE = "FLAMBE_RAY_AUTH_MODE"
-"""Set where it was not the user who chose how Ray's processes know each other."""
-
-
 def named_address() -> str | None:
     """The cluster that the environment names, or None."""
     address = os.environ.get("RAY_ADDRESS")
     return None if address in (None, "", "local") else address
 
 
-def prepare_import(address: str | None = None) -> None:
-    """What Ray reads when it is imported, once for this process and those it starts."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    named = address is not None or {"RAY_AUTH_MODE", "RAY_ADDRESS"} & set(os.environ)
-    if "ray" not in sys.modules and not named:
-        os.environ["RAY_AUTH_MODE"] = "token"  # so that nobody else on this machine can send it work
-        os.environ[_OUR_MODE] = "token missing"
-
-
 def prepare_environment(address: str | None = None) -> None:
     """What Ray reads when it is started, or joined at `address`."""
-    prepare_import(address)
-    if os.environ.get(_OUR_MODE) == "token missing" and (address is None or not _has_token()):
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray makes one in the home folder
-        os.environ[_OUR_MODE] = "token given"  # Ray reads it once
-
-
-def _has_token() -> bool:
-    """Whether the user has a token for clusters; one that asks for none takes any."""
-    return (
-        bool({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ))
-        or Path("~/.ray/auth_token").expanduser().exists()
-    )
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if (address or named_address()) is None and "RAY_AUTH_MODE" not in os.environ:
+        # What Ray starts on this machine asks for a token, so that nobody else can send it work; if there is
+        # none, it puts one into the home folder.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 def _join(ray: Any, address: str) -> None:
@@ -154,12 +137,26 @@ def _join(ray: Any, address: str) -> None:
             f"{address}: Ray's client cannot drive a run; start it on a machine of the cluster, "
             "with the cluster's own address (host:port)"
         )
+    _reach(address)
     try:
         with _silent_library():
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except Exception as error:  # of many types: no route, another version, a missing token
         told = " ".join(str(error).split())
         raise RunError(f"cannot join the Ray cluster at {address}: {type(error).__name__}: {told}") from error
+
+
+def _reach(address: str) -> None:
+    """Refuse an address where nobody answers, for which Ray would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        return  # a name that Ray knows what to make of, such as auto
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED_S).close()
+    except OSError as error:
+        raise RunError(
+            f"no Ray cluster answers at {address} ({error}); give the address that `ray start --head` printed"
+        ) from error
 
 
 @contextmanager

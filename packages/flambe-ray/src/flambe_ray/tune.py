@@ -8,7 +8,6 @@ from typing import Any
 
 from flambe.errors import PluginError
 from flambe.registry.sources import is_installed
-from flambe_ray.session import prepare_import
 
 _SCHEDULERS = "ray.tune.schedulers"
 _SEARCH = "ray.tune.search"
@@ -66,7 +65,6 @@ def __getattr__(name: str) -> Any:
     needs, install = PACKAGES.get(name, ("ray", "ray[tune]"))
     if not all(map(is_installed, needs.split())):
         raise PluginError(f"!tune.{name} needs a package that is not installed: pip install {install}")
-    prepare_import()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the algorithms' packages warn of, their users cannot change
         found = getattr(importlib.import_module(module), name)
