@@ -68,6 +68,15 @@ def test_results_are_never_overwritten_silently(run, tmp_path: Path) -> None:
     assert (tmp_path / "out/output__test/journal.jsonl").read_bytes() == before
 
 
+def test_force_deletes_nothing_before_the_run_can_start(run, tmp_path: Path) -> None:
+    run(WALKS)
+    results = tmp_path / "out/output__test"
+    before = {path: path.stat().st_size for path in results.rglob("*")}
+    with pytest.raises(RunError, match="walk asks for wheels: 1"):
+        run(WALKS + "devices: {walk: {wheels: 1}}", force=True)
+    assert {path: path.stat().st_size for path in results.rglob("*")} == before
+
+
 def test_a_failing_variant_does_not_stop_its_siblings(run) -> None:
     outcome = run(
         """
@@ -90,6 +99,14 @@ def test_the_whole_story_of_a_failure_is_in_its_log(run, tmp_path: Path) -> None
     assert "in step" in log
     assert "RuntimeError: bad luck at step 1" in log
     assert "in stage try, variant default" in log
+
+
+def test_what_a_dying_worker_wrote_last_is_in_the_log_of_its_trial(run, tmp_path: Path) -> None:
+    outcome = run("max_failures: 0\npipeline: {try: !flambe.testing.stages:Killed {}}", backend="pool")
+    [failed] = outcome.failed
+    log = (tmp_path / "out/output__test/try" / failed.key.variant / "log.txt").read_text()
+    assert failed.error in log
+    assert "the last word" in log
 
 
 def test_an_exception_of_a_constructor_names_its_config_path(run, tmp_path: Path) -> None:

@@ -261,7 +261,8 @@ class Engine:
         self._roster.active.discard(key)
         self._roster.waiting.discard(key)
         if event.lost and not restoring:
-            self._in.folder.add_line(key, event.error)
+            story = [line for line in event.traceback.splitlines() if line.strip() not in ("", event.error)]
+            self._in.folder.add_lines(key, [event.error, *story])
         if not restoring and not self._roster.stopping and self._control.failed(record, event):
             return
         if self._failures.may_try_again(event, record) and not self._roster.stopping:

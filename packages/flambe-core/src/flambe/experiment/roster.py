@@ -113,7 +113,7 @@ class Roster:
         new = ", ".join(f"{p} = {v}" for p, v in record.changes.items() if record.proven.get(p, self) != v)
         record.changes, record.proven = record.proven, None
         self.note("unchanged", record.key, changes=record.changes, why=why)
-        self._in.folder.add_line(record.key, f"from step {record.step} on: without {new} ({why})")
+        self._in.folder.add_lines(record.key, [f"from step {record.step} on: without {new} ({why})"])
         self._in.folder.write_trial(record)
 
     def hold(self, record: TrialRecord, user: str) -> None:

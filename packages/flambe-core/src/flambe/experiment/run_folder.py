@@ -45,6 +45,8 @@ class RunFolder:
     def open(self, *, resume: bool, force: bool) -> dict[TrialKey, TrialRecord]:
         """What an earlier run left, for a resume; nothing for a new run.
 
+        With `force`, what it left is still there until `clear` is called.
+
         Raises:
             OutputExistsError: there are results, and neither `resume` nor `force` was asked for.
             JournalError: the journal of the earlier run is damaged.
@@ -53,7 +55,6 @@ class RunFolder:
             self._refuse_strangers()
             return {}
         if force:
-            self._clear()
             return {}
         if not resume:
             raise OutputExistsError(
@@ -66,6 +67,13 @@ class RunFolder:
         self.extensions = extensions_of(events)
         self.extended = {event["request"] for event in events if event["event"] == EXTENDED}
         return known
+
+    def clear(self) -> None:
+        """Remove what an earlier run left; hidden files, such as an executor's own, stay."""
+        for name in self.storage.list(""):
+            if name != JOURNAL and not name.startswith("."):
+                self.storage.remove(name)
+        self.storage.remove(JOURNAL)  # last: what is left of a killed clearing is still known as a run's
 
     def extend(self, stage: str, samples: int, *, user: str, request: str) -> None:
         """Note that a stage tries so many variants more than its config says."""
@@ -87,9 +95,9 @@ class RunFolder:
         """The trial's `trial.json`."""
         self.write_json(f"{folder_of(record.key)}/{TRIAL}", trial_values(record))
 
-    def add_line(self, key: TrialKey, line: str) -> None:
+    def add_lines(self, key: TrialKey, lines: Iterable[str]) -> None:
         """Appends to the log of a trial whose own process can no longer do so."""
-        TrialLog(self.storage.within(folder_of(key))).say([line])
+        TrialLog(self.storage.within(folder_of(key))).say(lines)
 
     def logged(self, key: TrialKey) -> list[Record]:
         """What the trial has logged, after its own process dropped what it will log again."""
@@ -109,12 +117,6 @@ class RunFolder:
     def drop_checkpoints(self, key: TrialKey) -> None:
         """Removes what only an unfinished trial needs, once the journal says that it finished."""
         self.storage.remove(f"{folder_of(key)}/{CHECKPOINTS}")
-
-    def _clear(self) -> None:
-        for name in self.storage.list(""):
-            if name != JOURNAL:
-                self.storage.remove(name)
-        self.storage.remove(JOURNAL)  # last: what is left of a killed clearing is still known as a run's
 
     def _refuse_strangers(self) -> None:
         strangers = [name for name in self.storage.list("") if not name.startswith(".")]

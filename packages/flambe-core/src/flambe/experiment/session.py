@@ -125,6 +125,8 @@ class Session:
             machines: Callable[[], Sequence[Mapping[str, float]]]
             machines = getattr(executor, "machines", lambda: self._machines)
             shares = devices_of(self._settings, machines())
+            if self._wishes.force:
+                folder.clear()  # not before it is certain that this run can start
             engine = Engine(
                 Ingredients(
                     settings=self._settings,
