@@ -92,6 +92,9 @@ class Run:
             assert time.monotonic() < deadline, "it has not happened in time"
             time.sleep(0.05)
 
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def end(self, timeout_s: float = 120) -> tuple[int, str, str]:
         """Wait for its end: exit code, standard output and error."""
         try:

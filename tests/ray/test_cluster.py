@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,6 +210,28 @@ def test_a_machine_that_joins_gets_trials(far_machines: Machines, tmp_path: Path
     finally:
         for machine in added:
             far_machines.remove(machine)
+
+
+@pytest.mark.slow
+def test_a_run_that_loses_its_only_machine_waits_for_another_and_says_so(
+    far_machines: Machines, tmp_path: Path
+) -> None:
+    machine = far_machines.add(num_cpus=2)
+    try:
+        place = f"s3://runs/{uuid.uuid4().hex}"
+        run = Run(walking(tmp_path, place), tmp_path, "--ray-address", far_machines.address)
+        run.until(lambda: steps_taken(tmp_path) >= 4)
+        far_machines.kill(machine)
+        time.sleep(20)
+        assert run.is_running()
+        machine = far_machines.add(num_cpus=2)
+        code, _, err = run.end()
+        assert code == 0, err
+        assert results(f"{place}/output__walking") == UNDISTURBED
+        assert "the run waits: the Ray cluster has no machine now that has room for its trials" in err
+        assert "the run goes on: " in err
+    finally:
+        far_machines.remove(machine)
 
 
 @pytest.mark.slow

@@ -74,3 +74,15 @@ def test_what_could_be_started_is_no_problem_but_cannot_be_taken() -> None:
 )
 def test_devices_are_read_from_what_ray_tells(resources: dict[str, float], devices: dict[str, float]) -> None:
     assert devices_from(resources) == devices
+
+
+def test_a_trial_that_only_a_machine_that_has_gone_had_room_for_may_wait_for_it() -> None:
+    machines = Machines({"a": {"cpu": 4.0}})
+    machines.update({})
+    assert machines.problem({"cpu": 4.0}) is None
+    assert machines.problem({"cpu": 5.0}) is not None
+    assert machines.take({"cpu": 4.0}) is None
+    machines.update({"b": {"cpu": 4.0}})
+    place = machines.take({"cpu": 4.0})
+    assert place is not None
+    assert place.node == "b"

@@ -108,7 +108,8 @@ class Floor:
     def _look_round(self) -> None:
         """Take in which machines have come and gone, and say what the trials want."""
         self.premises.look(
-            lambda: (c.task.devices for c in self.courses.values() if c.slot is not None or not c.waiting)
+            lambda: (c.task.devices for c in self.courses.values() if c.slot is not None or not c.waiting),
+            idle=bool(self.queue) and not self.workers.busy(),
         )
         self.workers.forget_strays()
 

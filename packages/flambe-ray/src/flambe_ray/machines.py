@@ -38,11 +38,14 @@ class Machines:
         self._totals = {node: dict(devices) for node, devices in there.items()}
         self._accounts = {node: Devices(devices) for node, devices in there.items()}
         self._types = [Devices(devices) for devices in types]
+        self._gone: dict[tuple[tuple[str, float], ...], Devices] = {}
 
     def update(self, there: Mapping[Node, Mapping[str, float]]) -> None:
         """Take in who has come and who has gone; shares of machines that stay are kept."""
         for node in self._accounts.keys() - there.keys():
-            del self._accounts[node], self._totals[node]
+            del self._accounts[node]
+            had = self._totals.pop(node)
+            self._gone[tuple(sorted(had.items()))] = Devices(had)
         for node, devices in there.items():
             if node not in self._accounts:
                 self._accounts[node], self._totals[node] = Devices(devices), dict(devices)
@@ -55,8 +58,9 @@ class Machines:
         return self._totals.get(node, {})
 
     def problem(self, shares: Mapping[str, float]) -> str | None:
-        """Why no machine can ever give `shares`, or None if one can."""
-        problems = [account.problem(shares) for account in (*self._accounts.values(), *self._types)]
+        """Why no machine can ever give `shares`, or None if one can; one that has gone may come again."""
+        known = (*self._accounts.values(), *self._types, *self._gone.values())
+        problems = [account.problem(shares) for account in known]
         if not problems:
             return "there is no machine that runs trials"
         if None in problems:
@@ -105,7 +109,7 @@ class Machines:
         other = Machines({})
         other._totals = dict(self._totals)
         other._accounts = {node: account.copy() for node, account in self._accounts.items()}
-        other._types = self._types
+        other._types, other._gone = self._types, self._gone
         return other
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,10 @@ ADDRESS = "ray-address"
 _EVERY_S = 1.0
 _FIRST_MACHINE_S = 600.0
 """How long the first machine may take to be started."""
+_PATIENCE_S = 10.0
+"""After how long a run that waits for a machine says so."""
+
+_log = logging.getLogger("flambe")
 
 
 class Premises:
@@ -42,6 +47,8 @@ class Premises:
         self._demand = Demand()
         self._looked_at = 0.0
         self._died = False
+        self._went_on = time.monotonic()
+        self._waits = False
         self.machines = Machines({None: devices})
         if self._session.cluster:
             self._cluster = Cluster(setting.folder)
@@ -59,11 +66,12 @@ class Premises:
         there = [self.machines.devices_of(node) for node in self.machines.nodes()]
         return [*there, *self._types]
 
-    def look(self, wanted: Callable[[], Iterable[Mapping[str, float]]]) -> None:
+    def look(self, wanted: Callable[[], Iterable[Mapping[str, float]]], *, idle: bool) -> None:
         """Take in which machines have come and gone, and have as many started as the trials want.
 
         Args:
             wanted: Gives the devices of each trial that runs or could.
+            idle: Whether trials wait for a place and none runs.
 
         Raises:
             RunError: Ray has died on this machine, and no other will come.
@@ -75,6 +83,7 @@ class Premises:
             self._demand.tell(wanted)
             if self._cluster.refresh():
                 self.machines.update(self._cluster.machines())
+            self._tell(idle=idle)
 
     def is_lost(self, node: Node) -> bool:
         """Whether the machine has gone; asks Ray now.
@@ -104,6 +113,21 @@ class Premises:
             raise RunError(
                 "Ray has died on this machine, perhaps for want of memory; its logs are in the run's folder "
                 "(ray-logs). Go on with --resume, with fewer trials at once (devices)"
+            )
+
+    def _tell(self, *, idle: bool) -> None:
+        """Say so where the run waits for a machine, and when it goes on."""
+        now = time.monotonic()
+        if not idle:
+            self._went_on = now
+            if self._waits:
+                self._waits = False
+                _log.warning("the run goes on: the Ray cluster has room for its trials again")
+        elif not self._waits and now - self._went_on > _PATIENCE_S:
+            self._waits = True
+            _log.warning(
+                "the run waits: the Ray cluster has no machine now that has room for its trials; "
+                "Ctrl-C ends it, to go on later with --resume"
             )
 
     def _wait_for_one(self) -> None:
