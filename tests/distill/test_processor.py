@@ -115,6 +115,17 @@ def test_unlabelled_texts_are_seen_by_both() -> None:
     assert [[len(view) for view in row] for row in both.unlabelled] == [[3, 13], [2, 5]]
 
 
+def test_a_row_of_unlabelled_texts_is_no_bare_text() -> None:
+    both = DistillationProcessor(processor(), processor(), unlabelled=Data(["who was where"]))
+    message = "^a row of the unlabelled texts must be a list that begins with a text, not 'who was where'$"
+    with pytest.raises(DataError, match=message):
+        both.unlabelled
+
+
+def test_there_may_be_no_unlabelled_texts() -> None:
+    assert len(DistillationProcessor(processor(), processor(), unlabelled=Data([])).unlabelled) == 0
+
+
 def test_unlabelled_texts_that_were_not_given_are_missed() -> None:
     with pytest.raises(ValueError, match="was given no unlabelled texts: set `unlabelled`"):
         DistillationProcessor(processor(), processor()).unlabelled

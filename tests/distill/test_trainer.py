@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from flambe.errors import CannotChangeError
 from flambe.logs import CURRENT, Recorder
 from flambe_distill.loss import DistillationLoss
 from flambe_distill.trainer import DistillationTrainer
+from flambe_distill.views import columns_of
 from flambe_torch.data import ArrayColumn, PackedColumn, Rows
 from flambe_torch.metrics import Accuracy
 from flambe_torch.nn import EmbeddingEncoder, Model, SoftmaxDecoder
@@ -270,6 +272,43 @@ def test_one_text_may_be_for_both() -> None:
     assert sum(shape[0] for shape, _, _ in model.asked) == R
 
 
+@pytest.mark.parametrize(
+    ("names", "student", "teacher"),
+    [
+        ("student teacher label", ("student",), ("teacher",)),
+        ("student teacher student_label", ("student",), ("teacher",)),
+        ("a b label", ("a",), ("b",)),
+        ("teacher_ids text label", ("text",), ("teacher_ids",)),
+        ("student_ids text label", ("student_ids",), ("text",)),
+        ("text label", ("text",), ("text",)),
+        ("text teacher_a teacher_b label", ("text",), ("teacher_a", "teacher_b")),
+    ],
+)
+def test_each_model_takes_the_columns_that_are_its_own(
+    names: str, student: tuple[str, ...], teacher: tuple[str, ...]
+) -> None:
+    rows = Rows(dict.fromkeys(names.split(), LABELS))
+    for view, expected in (("student", student), ("teacher", teacher)):
+        assert columns_of(rows, view, None, labelled=True, where="the table") == expected
+
+
+def test_a_student_is_not_given_the_teachers_columns_unless_told() -> None:
+    rows = Rows(dict.fromkeys(["teacher_a", "teacher_b", "label"], LABELS))
+    message = "^the table has the columns teacher_a, teacher_b, label: say which are the student's by student"
+    with pytest.raises(ValueError, match=message):
+        columns_of(rows, "student", None, labelled=True, where="the table")
+
+
+def test_what_the_teacher_said_is_not_kept_once_training_is_ended() -> None:
+    scores = [0.1, 0.2, 0.3, 0.5]
+    said = torch.tensor(scores).numpy().tobytes()
+    trainer = make(model=Says(scores))
+    trainer.step()
+    assert said in pickle.dumps(trainer)
+    trainer.finish()
+    assert said not in pickle.dumps(trainer)
+
+
 @pytest.mark.parametrize(("path", "value"), [("alpha_kl", 0.2), ("temperature", 2.5)])
 def test_share_and_temperature_may_change_while_it_trains(path: str, value: float) -> None:
     """As if another trainer had gone on from there."""
@@ -346,6 +385,7 @@ def many() -> Rows:
             {"student_columns": [3]},
             "train_sampler's table has no column 3; it has student, teacher, label",
         ),
+        (table(), {"teacher_batch_size": 0}, "teacher_batch_size must be at least 1, not 0"),
         (table(), {"alpha_kl": -0.1}, "alpha_kl must be from 0 to 1, not -0.1"),
         (
             table(),

@@ -93,7 +93,7 @@ class DistillationProcessor(Tables):
     def _unlabelled(self) -> Rows:
         if self._texts is None:
             raise ValueError("DistillationProcessor was given no unlabelled texts: set `unlabelled`")
-        texts = [row[0] for row in self._texts.train]
+        texts = [_text_of(row) for row in self._texts.train]
         fields = {STUDENT: self.student_processor, TEACHER: self.teacher_processor}
         return Rows({name: _ready(made, texts) for name, made in fields.items()})
 
@@ -120,6 +120,12 @@ def _named(view: str, table: Rows) -> dict[str, Column]:
 def _ready(processor: TCProcessor, texts: Sequence[str]) -> Column:
     _ = processor.labels  # makes the fields learn from the training part
     return processor.text_field.process(texts)
+
+
+def _text_of(row: Sequence[str]) -> str:
+    if isinstance(row, str):
+        raise DataError(f"a row of the unlabelled texts must be a list that begins with a text, not {row!r}")
+    return row[0]
 
 
 def _check_rows(part: str, student: Rows, teacher: Rows) -> None:

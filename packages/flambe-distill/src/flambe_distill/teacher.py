@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,6 @@ from torch import nn
 
 from flambe import once
 from flambe.component import origin_of
-from flambe.language.write import write_text
 from flambe_torch.data import Rows, to_device
 
 Pads = int | float | Sequence[int | float]
@@ -49,7 +48,8 @@ class Teacher:
 
     def _computed(self, rows: Rows, pad_index: Pads) -> npt.NDArray[np.float32]:
         """Rows of like length go through together; the model is left as it was found."""
-        model, mode = self._model, self._model.training
+        model = self._model
+        modes = [(module, module.training) for module in model.modules()]
         before = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         lengths = rows.lengths
         order = np.arange(len(rows)) if lengths is None else np.argsort(lengths, kind="stable")
@@ -62,7 +62,9 @@ class Teacher:
                     found = model(*(to_device(column, self._device) for column in batch))
                     parts.append(found.float().cpu().numpy())
         finally:
-            model.to(before).train(mode)
+            model.to(before)
+            for module, mode in modes:
+                module.training = mode
         sorted_scores = np.concatenate(parts)
         check_scores(sorted_scores, len(rows))
         scores = np.empty_like(sorted_scores)
@@ -74,19 +76,41 @@ class Teacher:
 def fingerprint(model: nn.Module, rows: Rows, pad_index: Pads = 0) -> str:
     """A hash of all that the scores depend on: the model's make and weights, and the columns' numbers."""
     made = hashlib.blake2b(digest_size=16)
-    origin = origin_of(model)
-    config = "" if origin is None or origin.node is None else write_text(origin.node)
-    kind = type(model)
-    made.update(repr((kind.__module__, kind.__qualname__, repr(model), config, pad_index)).encode())
+    made.update(repr((_make_of(model), repr(model), pad_index)).encode())
     for name, tensor in model.state_dict().items():
-        made.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
-        made.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        made.update(repr((name, _numbers_of(tensor))).encode())
     for column in rows.columns.values():
         buffers: list[pickle.PickleBuffer] = []
         made.update(pickle.dumps(column, protocol=5, buffer_callback=buffers.append))
         for buffer in buffers:
             made.update(buffer.raw())
     return made.hexdigest()
+
+
+def _make_of(value: object) -> object:
+    """What `value` was made with as plain data; linked values too, of which a config has the links alone."""
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return value
+    if isinstance(value, torch.Tensor):
+        return _numbers_of(value)
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufc":
+        return str(value.dtype), value.shape, _hash(value.tobytes())
+    if isinstance(value, Mapping):
+        return {repr(key): _make_of(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_make_of(each) for each in value]
+    kind, origin = type(value), origin_of(value)
+    return kind.__module__, kind.__qualname__, {} if origin is None else _make_of(origin.arguments)
+
+
+def _numbers_of(tensor: torch.Tensor) -> object:
+    """Type, shape and a hash of a tensor's numbers."""
+    data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return str(tensor.dtype), tuple(tensor.shape), _hash(data)
+
+
+def _hash(data: bytes | memoryview) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def check_scores(scores: npt.NDArray[np.float32], count: int) -> None:

@@ -29,15 +29,16 @@ class DistillationTrainer(Trainer):
     """Trains `student_model` to say what the labels say and what `teacher_model` says.
 
     The teacher is asked once about each row, before the first step: all variants of a run that have the
-    same teacher and rows share what it said, and no batch holds its tokens. It is never trained, moved back
-    where it was, and not saved with the trial. How many rows it computed is logged as
-    `distill/teacher_rows`. Everything else is as a `Trainer` does it: `metric_fn` measures the student on
-    dev.
+    same teacher and rows share what it said, and no batch holds its tokens. It is never trained and is moved
+    back where it was; where it is a link, as it should be, it is not saved with the trial. How many rows it
+    computed is logged as `distill/teacher_rows`. Everything else is as a `Trainer` does it: `metric_fn`
+    measures the student on dev.
 
     The tables' last column is the target, where there is one. `teacher_columns` and `student_columns`,
     names or places, say what the models take; if not given, the columns whose names begin with `teacher`
-    and `student`, as a `DistillationProcessor` names them. In a table of three columns without such names
-    the first is the student's and the second the teacher's; in one of two columns both take the first.
+    and `student`, as a `DistillationProcessor` names them; one that has neither name is for the model that
+    has none. In a table of three columns without such names the first is the student's and the second the
+    teacher's; in one of two columns both take the first.
 
     Args:
         train_sampler: Draws the rows to train on, from a table; see `Trainer`.
@@ -93,6 +94,8 @@ class DistillationTrainer(Trainer):
     ) -> None:
         if isinstance(student_model, pl.LightningModule):
             raise ValueError("the student cannot be a LightningModule: it would bring its own loss")
+        if teacher_batch_size < 1:
+            raise ValueError(f"teacher_batch_size must be at least 1, not {teacher_batch_size}")
         super().__init__(
             train_sampler,
             dev_sampler,
@@ -170,10 +173,7 @@ class DistillationTrainer(Trainer):
         """Train and validate once, as a `Trainer` does; the first time, the teacher is asked before."""
         if not self.finished and self._scores is None:
             self._scores = self._ask_teacher()
-        more = super().step()
-        if self.finished:
-            self._scores = None
-        return more
+        return super().step()
 
     def training_loss(self, batch: Batch) -> torch.Tensor:
         """The loss of a batch, 0-d.
@@ -199,6 +199,10 @@ class DistillationTrainer(Trainer):
         ]
         training = views[0] if len(views) == 1 else Together(*views)
         return training, self._view("dev_sampler", self.dev_sampler, {})
+
+    def _finish(self) -> None:
+        super()._finish()
+        self._scores = None
 
     def _view(self, name: str, sampler: Sampler, more: Mapping[str, Column]) -> Sampler:
         """The student's columns, `more` and the target, where it counts."""

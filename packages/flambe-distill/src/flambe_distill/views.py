@@ -43,8 +43,9 @@ def columns_of(
 ) -> tuple[str, ...]:
     """The names of the columns that a model takes; `view` is `student` or `teacher`.
 
-    Those that are `wanted`, by name or place; else those whose names begin with `view`; else the student's
-    is the first and the teacher's the second, or one is for both.
+    Those that are `wanted`, by name or place; else those whose names begin with `view`; else the one whose
+    name does not begin with the other's; else the student's is the first and the teacher's the second, or one
+    is for both. The label is never among them, unless it is wanted.
 
     Raises:
         ValueError: There is no such column, or it is not clear which one is meant.
@@ -56,11 +57,15 @@ def columns_of(
             if column not in (names if isinstance(column, str) else range(len(names))):
                 raise ValueError(f"{where} has no column {column!r}; it has {shown}")
         return tuple(column if isinstance(column, str) else names[column] for column in wanted)
-    named = tuple(name for name in names if name.startswith(view))
     inputs = names[:-1] if labelled else names
+    named = tuple(name for name in inputs if name.startswith(view))
     if named or len(inputs) == 1:
         return named or inputs
-    if len(inputs) != 2:
+    other = "teacher" if view == "student" else "student"
+    free = tuple(name for name in inputs if not name.startswith(other))
+    if len(free) == 1:
+        return free
+    if len(inputs) != 2 or free != inputs:
         raise ValueError(f"{where} has the columns {shown}: say which are the {view}'s by {view}_columns")
     return (inputs[0 if view == "student" else 1],)
 
