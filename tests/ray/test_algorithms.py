@@ -20,7 +20,7 @@ from flambe.variants.search import Choices, Search
 from flambe_ray import tune
 from flambe_ray.randomness import Randomness
 from flambe_ray.search import TuneSearch
-from flambe_ray.searching import search_of
+from flambe_ray.searching import check_searches, search_of
 
 OPTIONS = """
     a: !uniform [2, 3]
@@ -70,16 +70,18 @@ def score(choices: Choices) -> float:
     return -((found["a"] - 2.5) ** 2) - (found["c"] - 0.5) ** 2 - (found["d"] - 4) ** 2 - (found["h"] != 1)
 
 
-def drive(searching: Search, count: int = SAMPLES, *, failing: Sequence[int] = ()) -> list[Choices]:
+def drive(
+    searching: Search, count: int = SAMPLES, *, failing: Sequence[int] = (), lower: bool = False
+) -> list[Choices]:
     tried: list[Choices] = []
     while len(tried) < count and (suggested := searching.suggest()) is not None:
         number, choices = suggested
         tried.append(choices)
         found = None if number in failing else score(choices)
         if found is not None:
-            searching.note(number, step=1, score=found - 1)
-            searching.note(number, step=2, score=found)
-        searching.tell(number, step=2, score=found)
+            searching.note(number, step=1, score=found - 1, lower_is_better=lower)
+            searching.note(number, step=2, score=found, lower_is_better=lower)
+        searching.tell(number, step=2, score=found, lower_is_better=lower)
     return tried
 
 
@@ -238,6 +240,36 @@ def test_nevergrad_suggests_several_before_any_has_ended(name: str) -> None:
 def test_arguments_of_the_user_are_passed_on(name: str) -> None:
     first = drive(search(name, ", seed: 4"), 4)
     assert drive(search(name, ", seed: 4", seed=9), 4) == first
+
+
+@pytest.mark.parametrize("name", OPTUNA)
+@pytest.mark.parametrize(("mode", "lower"), [("min", True), ("max", False)])
+def test_the_mode_of_the_user_is_about_the_stages_own_metric(name: str, mode: str, lower: bool) -> None:
+    as_the_stage_says = drive(search(name), 20)
+    assert drive(search(name, f", mode: {mode}"), 20, lower=lower) == as_the_stage_says
+    assert drive(search(name, f", mode: {mode}"), 20, lower=not lower) != as_the_stage_says
+
+
+@pytest.mark.parametrize("name", OPTUNA)
+def test_a_metric_that_a_search_is_never_told_is_refused_before_anything_runs(name: str) -> None:
+    assert check("OptunaSearch {metric: metric, mode: min}") is None
+    assert check("OptunaSearch {metric: dev_loss}") == (
+        "search.train.metric: a search is told what the stage's metric() returns, not 'dev_loss'; "
+        "leave it out"
+    )
+
+
+def check(written: str) -> str | None:
+    text = f"name: a\npipeline: {{train: {{x: !uniform [0, 1]}}}}\nsearch: {{train: !tune.{written}}}"
+    registry = Registry.load()
+    setting = Setting(
+        name="a", folder="/nowhere", seed=0, stages=briefs(settings_from(read_text(text, "a").root), registry)
+    )
+    try:
+        check_searches(setting, registry)
+    except RunError as error:
+        return str(error)
+    return None
 
 
 def test_a_stream_of_random_numbers_goes_on_where_it_was() -> None:

@@ -80,8 +80,10 @@ class RayExecutor:
         if setting.stages:
             from flambe.registry.registry import Registry
             from flambe_ray.building import schedulers_of
+            from flambe_ray.searching import check_searches
 
             self._registry = Registry.load().with_aliases(setting.header)
+            check_searches(setting, self._registry)
             self._floor.schedulers = schedulers_of(setting, self._registry)
         self._floor.open(setting, self._equip, devices)
 

@@ -6,6 +6,9 @@ Ray grants its schedulers a narrow view of the controller that runs trials: seve
 
 from __future__ import annotations
 
+import logging
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -23,9 +26,13 @@ METRIC = "metric"
 SCORE = "score"
 """The metric, negated where lower is better: what schedulers maximize unless the config names another."""
 TIME = "training_iteration"
+SECONDS = "time_total_s"
+"""What Tune calls the seconds that a trial's steps have taken, for a `time_attr` of the config."""
 
 WORST = -1e30
 """The score of a trial that has no finite metric where others have one."""
+
+_log = logging.getLogger("flambe")
 
 
 class StageScheduler:
@@ -41,6 +48,9 @@ class StageScheduler:
         self._keys: dict[str, TrialKey] = {}
         self._controller: Controller = Controller(self)
         self._measured_from: int | None = None
+        self._seconds: Counter[TrialKey] = Counter()
+        self._missed: str | None = None
+        self._told = False
         self._gone: set[TrialKey] = set()
         self.pruned: list[TrialKey] = []
 
@@ -109,6 +119,7 @@ class StageScheduler:
 
     def judge(self, event: Stepped, logged: Mapping[str, float]) -> Judgement:
         """What becomes of a trial after its step."""
+        self._seconds[event.key] += event.seconds  # type: ignore[assignment]  # a float, which adds as well
         trial = self._trials.get(event.key)
         result = self._result(event, logged)
         if trial is None or result is None:
@@ -126,6 +137,7 @@ class StageScheduler:
 
     def ended(self, key: TrialKey, last: Stepped | None, logged: Mapping[str, float]) -> None:
         """The trial has ended by itself, or was stopped."""
+        self._tell_of_what_is_missed(key.stage)
         trial = self._forget(key, Trial.TERMINATED)
         if trial is None:
             return
@@ -209,17 +221,35 @@ class StageScheduler:
         return trial
 
     def _result(self, event: Stepped, logged: Mapping[str, float]) -> dict[str, Any] | None:
-        """What Tune calls a result; None as long as no trial has had a metric at this step."""
-        metric = event.metric
-        if metric is None:
+        """What Tune calls a result; None where it would lack what the scheduler looks at.
+
+        A trial that has no finite metric is the worst where others have had one at its step.
+        """
+        metric = math.nan if event.metric is None else event.metric
+        score = -metric if event.lower_is_better else metric
+        shown = {**logged, METRIC: metric, SCORE: score, TIME: event.step, SECONDS: self._seconds[event.key]}
+        looked_at, time = self._scheduler.metric, getattr(self._scheduler, "_time_attr", TIME)
+        self._missed = next((name for name in (looked_at, time) if name and name not in shown), None)
+        if self._missed is not None:
+            return None
+        if looked_at is not None and not math.isfinite(shown[looked_at]):
             if self._measured_from is None or event.step < self._measured_from:
                 return None
-            score = WORST
-        else:
+            shown[looked_at] = -WORST if getattr(self._scheduler, "_mode", "max") == "min" else WORST
+        elif looked_at is not None:
             self._measured_from = min(event.step, self._measured_from or event.step)
-            score = -metric if event.lower_is_better else metric
-        shown = {SCORE: score, METRIC: score if metric is None else metric, TIME: event.step}
-        return {**logged, **shown, "done": False}
+        return {**shown, "done": False}
+
+    def _tell_of_what_is_missed(self, stage: str) -> None:
+        """Say once that the scheduler looks at what nobody logs."""
+        if self._missed is not None and self._measured_from is None and not self._told:
+            self._told = True
+            _log.warning(
+                "schedulers.%s: no trial has logged %r, which the scheduler looks at, so it decides nothing; "
+                "leave it out, and the stage's own metric and steps are taken",
+                stage,
+                self._missed,
+            )
 
 
 class Controller:

@@ -128,6 +128,7 @@ class TuneSearch:
         self._randomness = randomness
         self._fails = fails
         self._worst: float | None = None
+        self._lower_is_better = False
         self._earlier: list[dict[str, Any]] = []
         self._told: dict[int, tuple[int, float | None]] = {}
         self._noted: dict[int, int] = {}
@@ -155,12 +156,15 @@ class TuneSearch:
         self._live.add(number)
         return number, self._space.choices(suggested)
 
-    def note(self, number: int, *, step: int, score: float | None) -> None:
+    def note(self, number: int, *, step: int, score: float | None, lower_is_better: bool = False) -> None:
+        self._lower_is_better = lower_is_better
         if score is not None and number in self._live:
             with self._its_own_way():
                 self._note(number, step, score)
 
-    def tell(self, number: int, *, step: int, score: float | None) -> None:
+    def tell(self, number: int, *, step: int, score: float | None, lower_is_better: bool = False) -> None:
+        if score is not None:
+            self._lower_is_better = lower_is_better
         if self._earlier:
             self._told[number] = step, score
             return
@@ -201,18 +205,24 @@ class TuneSearch:
             self._worst = score if self._worst is None else min(score, self._worst)
             if step > self._noted.get(number, -1):
                 self._note(number, step, score)
-            self._searcher.on_trial_complete(_id(number), _result(step, score))
+            self._searcher.on_trial_complete(_id(number), self._result(step, score))
         elif self._fails:
             self._searcher.on_trial_complete(_id(number), error=True)
         else:
             self._failed.append(number)
         if self._worst is not None:
             while self._failed:
-                self._searcher.on_trial_complete(_id(self._failed.pop()), _result(step, self._worst))
+                self._searcher.on_trial_complete(_id(self._failed.pop()), self._result(step, self._worst))
 
     def _note(self, number: int, step: int, score: float) -> None:
         self._noted[number] = step
-        self._searcher.on_trial_result(_id(number), _result(step, score))
+        self._searcher.on_trial_result(_id(number), self._result(step, score))
+
+    def _result(self, step: int, score: float) -> dict[str, Any]:
+        """What Tune calls a result. BOHB learns from it how far a trial is, as from its own scheduler."""
+        metric = -score if self._lower_is_better else score
+        budget = {"budget": max(1, step)}
+        return {SCORE: max(score, WORST), METRIC: metric, TIME: step, "hyperband_info": budget}
 
 
 class RandomSearch:
@@ -233,10 +243,10 @@ class RandomSearch:
         self._count += 1
         return self._count - 1, self._space.choices(drawn)
 
-    def note(self, number: int, *, step: int, score: float | None) -> None:
+    def note(self, number: int, *, step: int, score: float | None, lower_is_better: bool = False) -> None:
         """Nothing: what came of a draw changes no other."""
 
-    def tell(self, number: int, *, step: int, score: float | None) -> None:
+    def tell(self, number: int, *, step: int, score: float | None, lower_is_better: bool = False) -> None:
         """Nothing, as above."""
 
     def add(self, choices: Choices) -> int:
@@ -254,11 +264,6 @@ def _agree(suggested: Any, point: Mapping[str, Any]) -> bool:
     if not isinstance(suggested, Mapping):
         return False
     return all(math.isclose(suggested.get(name, math.nan), value) for name, value in point.items())
-
-
-def _result(step: int, score: float) -> dict[str, Any]:
-    """What Tune calls a result. BOHB learns from it how far a trial has come, as from its own scheduler."""
-    return {SCORE: max(score, WORST), METRIC: score, TIME: step, "hyperband_info": {"budget": max(1, step)}}
 
 
 def _short(stage: str, name: str) -> str:

@@ -19,6 +19,7 @@ from flambe.variants.search import Search
 from flambe.variants.space import StageSpace
 from flambe_ray.coding import EVERYTHING, INTEGERS, OPTIONS
 from flambe_ray.randomness import Randomness
+from flambe_ray.scheduling import METRIC, SCORE
 from flambe_ray.search import Points, RandomSearch, Space, TuneSearch
 from flambe_ray.tune_objects import Planned
 
@@ -84,6 +85,23 @@ _ALGORITHMS: Mapping[str, _Algorithm] = {
     "TuneBOHB": _Algorithm(seed="seed"),
     "ZOOptSearch": _Algorithm(knows=frozenset({INTEGERS, OPTIONS}), fails=False, needs=_for_zoopt),
 }
+
+
+def check_searches(setting: Setting, registry: Registry) -> None:
+    """Refuses, before anything runs, searches that look at what they are never told.
+
+    Raises:
+        RunError: the config names such a metric.
+    """
+    for stage, brief in setting.stages.items():
+        if brief.search is None:
+            continue
+        plan = Planned(registry, setting, path=("search", stage), node=brief.search)
+        if "metric" in plan.given and (named := plan.value("metric")) not in (METRIC, SCORE):
+            raise RunError(
+                f"{plan.key}.metric: a search is told what the stage's metric() returns, not {named!r}; "
+                "leave it out"
+            )
 
 
 def search_of(setting: Setting, registry: Registry, space: StageSpace, number: int) -> Search:

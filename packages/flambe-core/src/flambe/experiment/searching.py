@@ -92,13 +92,15 @@ class Searching:
         """The record's trial has done a step."""
         if record.key.variant in self._of:
             branch, number = self._of[record.key.variant]
-            branch.search.note(number, step=record.step, score=score(record))
+            lower = record.lower_is_better
+            branch.search.note(number, step=record.step, score=score(record), lower_is_better=lower)
 
     def tell(self, record: TrialRecord) -> None:
         """The record's trial has ended, or will not run."""
         if record.key.variant in self._of:
             branch, number = self._of.pop(record.key.variant)
-            branch.search.tell(number, step=record.step, score=score(record) if record.ended_well else None)
+            found, lower = score(record) if record.ended_well else None, record.lower_is_better
+            branch.search.tell(number, step=record.step, score=found, lower_is_better=lower)
 
     def _variant(self, branch: Branch, choices: Choices) -> Variant:
         variant = self.space.variant(choices, branch.upstream)

@@ -12,7 +12,8 @@ Choices = Mapping[str, "int | float"]
 class Search(Protocol):
     """Chooses the variants of one stage that come from the same upstream variants.
 
-    Scores are the higher the better; None stands for a trial that has failed or has no metric.
+    Scores are the higher the better; None stands for a trial that has failed or has no metric. Where
+    `lower_is_better`, the stage's metric is the score with its sign turned.
     """
 
     @property
@@ -22,10 +23,10 @@ class Search(Protocol):
     def suggest(self) -> tuple[int, Choices] | None:
         """A number for what is suggested, and its choices; None as long as results must come first."""
 
-    def note(self, number: int, *, step: int, score: float | None) -> None:
+    def note(self, number: int, *, step: int, score: float | None, lower_is_better: bool = False) -> None:
         """The trial of suggestion `number` has done a step."""
 
-    def tell(self, number: int, *, step: int, score: float | None) -> None:
+    def tell(self, number: int, *, step: int, score: float | None, lower_is_better: bool = False) -> None:
         """The trial of suggestion `number` has ended."""
 
     def add(self, choices: Choices) -> int:
