@@ -11,6 +11,7 @@ from flambe.errors import RunError
 from flambe.trials.protocol import Setting
 from flambe_ray.autoscaling import Demand, machine_types
 from flambe_ray.cluster import Cluster
+from flambe_ray.head import HeadWatch
 from flambe_ray.machines import Machines, Node
 from flambe_ray.session import Session
 
@@ -43,6 +44,7 @@ class Premises:
         keep = None if "://" in setting.folder else Path(setting.folder, "ray-logs")
         self._session = Session(devices, keep=keep, address=setting.options.get(ADDRESS))
         self._cluster: Cluster | None = None
+        self._watch: HeadWatch | None = None
         self._types: list[dict[str, float]] = []
         self._demand = Demand()
         self._looked_at = 0.0
@@ -52,6 +54,7 @@ class Premises:
         self.machines = Machines({None: devices})
         if self._session.cluster:
             self._cluster = Cluster(setting.folder)
+            self._watch = HeadWatch(self._session.address())
             try:
                 self._cluster.start()
                 self._types = machine_types()
@@ -100,6 +103,8 @@ class Premises:
 
     def close(self, *, troubled: bool = False) -> None:
         """Want nothing more, and leave Ray; with `troubled`, the logs of a Ray of our own are kept."""
+        if self._watch is not None:
+            self._watch.close()
         if self._cluster is not None:
             self._demand.withdraw()
             self._cluster.close()

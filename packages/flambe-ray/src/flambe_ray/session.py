@@ -70,6 +70,13 @@ class Session:
                     _join(ray, address)
         self.cluster = address is not None or _alive(ray) > 1
 
+    def address(self) -> str:
+        """Where the machine that directs Ray answers, `host:port`."""
+        import ray
+
+        found: str = ray.get_runtime_context().gcs_address
+        return found
+
     def alive(self) -> bool:
         """Whether Ray can still run anything: it ends where this machine's memory does."""
         import ray
@@ -137,7 +144,12 @@ def _join(ray: Any, address: str) -> None:
             f"{address}: Ray's client cannot drive a run; start it on a machine of the cluster, "
             "with the cluster's own address (host:port)"
         )
-    _reach(address)
+    try:
+        reach(address, _REACHED_S)  # Ray would wait for minutes
+    except OSError as error:
+        raise RunError(
+            f"no Ray cluster answers at {address} ({error}); give the address that `ray start --head` printed"
+        ) from error
     try:
         with _silent_library():
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
@@ -146,17 +158,15 @@ def _join(ray: Any, address: str) -> None:
         raise RunError(f"cannot join the Ray cluster at {address}: {type(error).__name__}: {told}") from error
 
 
-def _reach(address: str) -> None:
-    """Refuse an address where nobody answers, for which Ray would wait for minutes."""
+def reach(address: str, timeout_s: float) -> None:
+    """Does nothing if somebody answers at the address; a name such as `auto` is for Ray to make sense of.
+
+    Raises:
+        OSError: nobody does.
+    """
     host, _, port = address.rpartition(":")
-    if not port.isdigit():
-        return  # a name that Ray knows what to make of, such as auto
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED_S).close()
-    except OSError as error:
-        raise RunError(
-            f"no Ray cluster answers at {address} ({error}); give the address that `ray start --head` printed"
-        ) from error
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
 
 
 @contextmanager
