@@ -19,6 +19,8 @@ from flambe.language.links import Attribute, Item, LinkPath, LinkSyntaxError, pa
         ("a['x]y[z']", LinkPath("a", (Item("x]y[z"),))),
         ("a['']", LinkPath("a", (Item(""),))),
         ("a[01]", LinkPath("a", (Item("01"),))),
+        ("""a['"']['"']""", LinkPath("a", (Item('"'), Item('"')))),
+        ("""a["'b"]["'"]""", LinkPath("a", (Item("'b"), Item("'")))),
     ],
 )
 def test_a_link_is_a_root_and_steps(text, path):

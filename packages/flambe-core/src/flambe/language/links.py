@@ -24,11 +24,14 @@ class Item:
     key: str | int
 
     def __str__(self) -> str:
-        bare = _ITEM.fullmatch(f"[{self.key}]")
-        if bare and self.key != "" and _item_key(bare) == self.key:
-            return f"[{self.key}]"
-        quote = '"' if "'" in str(self.key) else "'"
-        return f"[{quote}{self.key}{quote}]"
+        key = str(self.key)
+        bare = _ITEM.fullmatch(f"[{key}]")
+        # A quote at its beginning would be closed by one further on in the path.
+        quotable = key[:1] in ("'", '"') and not {"'", '"'} <= set(key)
+        if bare and key and _item_key(bare) == self.key and not quotable:
+            return f"[{key}]"
+        quote = '"' if "'" in key else "'"
+        return f"[{quote}{key}{quote}]"
 
 
 Step: TypeAlias = Attribute | Item
