@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from flambe.component import Component
 
 Problems = Callable[..., list[str]]
@@ -228,6 +230,36 @@ def test_stages_that_are_unknown_or_cannot_be_ranked_are_refused(problems: Probl
         "x.yaml:9:11  devices.trai: no stage is called 'trai'; did you mean 'train'?",
         "x.yaml:10:17  resume[1]: no stage is called 'tran'; did you mean 'train'?",
         "x.yaml:11:15  num_samples.trn: no stage is called 'trn'; did you mean 'train'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "what"), [("!g [{a: 1}, {a: 2}]", "a grid"), ("!choice [{a: 1}]", "a distribution")]
+)
+def test_the_pipeline_itself_is_no_option(problems: Problems, pipeline: str, what: str) -> None:
+    found = problems(f"name: x\npipeline: {pipeline}\n")
+    expected = "expected a mapping from stage names to stages"
+    assert [problem.partition("  ")[2] for problem in found] == [f"pipeline: {expected}, not {what}"]
+
+
+def test_a_resource_cannot_stand_for_a_key(problems: Problems) -> None:
+    found = problems(
+        """
+        name: !@ file
+        resources: {file: x.txt}
+        pipeline: {a: !@ file}
+        seed: !@ file
+        resume: [!@ file]
+        """
+    )
+    assert found == [
+        "x.yaml:3:7  name: expected text, not a link",
+        "x.yaml:6:7  seed: expected an int, not a link",
+        "x.yaml:7:10  resume[0]: expected a stage, not a link",
+    ]
+    linked = problems("name: x\nresources: {file: x.txt}\npipeline: !@ file\n")
+    assert [problem.partition("  ")[2] for problem in linked] == [
+        "pipeline: expected a mapping from stage names to stages, not a link"
     ]
 
 

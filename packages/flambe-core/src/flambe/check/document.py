@@ -118,13 +118,13 @@ class _DocumentCheck:
             self._tree(entry.value, ("pipeline", name), Rules(), stage=name)
 
     def _tops(self, keys: nodes.Mapping, table: Mapping[str, Key]) -> None:
-        stages = Stages(tuple(self._stages), without_metric(self._stages, self._knowledge))
+        without = without_metric(self._stages, self._knowledge)
+        stages = Stages(tuple(self._stages), without, self._resources)
         for entry in keys.entries:
             key = table.get(str(entry.key))
             if key is None:
                 continue
-            if not isinstance(entry.value, (nodes.Grid, nodes.Draws, nodes.Distribution)):
-                self._complain(key.name, judge(key, entry.value, stages))
+            self._complain(key.name, judge(key, entry.value, stages))
             if key.name != "pipeline":
                 self._tree(entry.value, (key.name,), _KEY_RULES.get(key.name, Rules(options=False)))
 

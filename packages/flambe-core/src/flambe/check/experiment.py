@@ -26,10 +26,11 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What the values of keys may name: the stages, and which of them have no metric."""
+    """What the values of keys may name: the stages, which of them have no metric, and the resources."""
 
     names: tuple[str, ...]
     without_metric: dict[str, str]
+    resources: tuple[str, ...] = ()
 
 
 Judgement: TypeAlias = Callable[[Node, Stages], Iterator[Complaint]]
@@ -74,11 +75,15 @@ def judge(key: Key, node: Node, stages: Stages) -> Iterator[Complaint]:
     if isinstance(node, nodes.Unreadable) or (_is_null(node) and not key.required):
         return
     for complaint in key.judge(node, stages):
-        if not isinstance(complaint.node, _REPORTED_ELSEWHERE):
+        if key.name == "pipeline" or not _is_reported_elsewhere(complaint.node, stages):
             yield complaint
 
 
-_REPORTED_ELSEWHERE = (nodes.Unreadable, nodes.Link, nodes.Grid, nodes.Draws, nodes.Distribution)
+def _is_reported_elsewhere(node: Node, stages: Stages) -> bool:
+    """Whether the check of the value's own tree finds it wrong; only the pipeline has none."""
+    if isinstance(node, nodes.Link):
+        return node.path.root not in stages.resources
+    return isinstance(node, (nodes.Unreadable, nodes.Grid, nodes.Draws, nodes.Distribution))
 
 
 def _is_null(node: Node) -> bool:
