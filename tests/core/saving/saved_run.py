@@ -25,7 +25,7 @@ class Run:
         self.nodes: dict[str, Node] = {}
 
     def build(self, stage: str, text: str) -> Any:
-        document = read_text(text)
+        document = read_text(text, any_root=True)
         assert not document.problems
         self.nodes[stage] = document.root
         builder = Builder(self.registry, stage=stage, outside=self.outside)

@@ -8,6 +8,7 @@ import parts
 import pytest
 from saved_run import Run
 
+import flambe
 from flambe.errors import DamagedSaveError
 from flambe.saving import trial_folder
 from flambe.saving.trial_folder import CHECKPOINTS, TrialFolder
@@ -148,6 +149,33 @@ def test_a_stage_can_be_any_value(run: Run, text: str) -> None:
     if "first" in text:
         assert (fresh["first"].seen, fresh["rest"][0].seen) == (3, 4)
         assert (run.folder_of("stage1") / "rest" / "0" / "state.json").exists()
+
+
+@pytest.mark.parametrize("text", ["3\n", "'3'\n", "hello\n", "null\n", "[]\n", "[1, {a: [2]}]\n", "{}\n"])
+def test_a_stage_that_is_a_plain_value_is_loaded_from_its_folder(run: Run, text: str) -> None:
+    made = run.finish("stage1", text)
+    assert flambe.load(run.folder_of("stage1"), registry=run.registry) == made
+
+
+def test_a_list_of_objects_is_loaded_from_its_folder(run: Run) -> None:
+    def see(made: list[parts.Encoder]) -> None:
+        made[0].seen = 3
+
+    run.finish("stage1", "[!p.Encoder {size: 1}, !@ 'stage1[0]']\n", see)
+    first, again = flambe.load(run.folder_of("stage1"), registry=run.registry)
+    assert first is again
+    assert first.seen == 3
+
+
+@pytest.mark.parametrize("link", ["!@ stage0", "!@ stage0.encoder"])
+def test_a_stage_that_is_only_a_link_is_loaded_from_the_folder_it_leads_to(run: Run, link: str) -> None:
+    def see(made: parts.Model) -> None:
+        made.encoder.seen = 3
+
+    run.finish("stage0", MODEL, see)
+    run.finish("stage1", f"{link}\n")
+    loaded = flambe.load(run.folder_of("stage1"), registry=run.registry)
+    assert getattr(loaded, "encoder", loaded).seen == 3
 
 
 def test_an_object_of_another_stage_is_not_stored_again(run: Run) -> None:

@@ -43,7 +43,8 @@ class Document:
     """A config as it was read.
 
     Attributes:
-        root: The experiment or other runnable: a `Build`, or a `Mapping` where its tag was left out.
+        root: The experiment or other runnable: a `Build`, or a `Mapping` where its tag was left out; of a
+            part, any node.
         problems: Everything that is wrong in place; what could not be read is `Unreadable` in `root`.
         text: What the file holds.
     """
@@ -87,13 +88,15 @@ _UNREADABLE: dict[type[BaseException], str] = {
 }
 
 
-def read_text(text: str, file: str = "<config>") -> Document:
+def read_text(text: str, file: str = "<config>", *, any_root: bool = False) -> Document:
     """The config in `text`; `file` is its name in messages and tells where its folders are.
+
+    With `any_root` it may also be that of a part, which any node can be.
 
     Raises:
         ConfigError: if it cannot be read at all; what is wrong in place is in `Document.problems`.
     """
-    return _read(readable(text, file), os.path.dirname(file))
+    return _read(readable(text, file), os.path.dirname(file), any_root=any_root)
 
 
 def read_value(text: str, file: str) -> tuple[Node, tuple[Problem, ...]]:
@@ -119,7 +122,7 @@ class _Read:
     start: int
 
 
-def _read(text: Text, base_folder: str) -> Document:
+def _read(text: Text, base_folder: str, *, any_root: bool = False) -> Document:
     documents = _documents(text)
     if not documents:
         raise text.refuse("the file is empty")
@@ -129,7 +132,8 @@ def _read(text: Text, base_folder: str) -> Document:
     if len(documents) == 2:
         header, header_problems = _read_header(documents[0], text, config.start, base_folder)
         problems = header_problems + problems
-    _refuse_other_roots(config.root, text, len(documents) == 2)
+    if not any_root:
+        _refuse_other_roots(config.root, text, len(documents) == 2)
     return Document(config.root, header, tuple(problems), text.content, text.file)
 
 

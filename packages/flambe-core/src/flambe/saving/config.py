@@ -46,8 +46,8 @@ class PartConfig:
 
     @property
     def at(self) -> LinkPath | None:
-        """Where the config that built the part had it."""
-        origin = origin_of(self.part.value)
+        """Where the config that built the part had it; what another stage built is nowhere in this one."""
+        origin = None if self.part.borrowed else origin_of(self.part.value)
         return origin.path if origin is not None else None
 
 
@@ -210,6 +210,8 @@ class ConfigWriter:
 
 def _place_of(root: Part) -> LinkPath | None:
     """Where the config that built `root` had it; a mapping or list knows it only by its parts."""
+    if root.borrowed:
+        return None
     origin = origin_of(root.value)
     if origin is not None:
         return origin.path

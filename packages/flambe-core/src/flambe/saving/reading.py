@@ -195,7 +195,7 @@ class _Rewriting:
         Values that the save itself holds become arguments again, so that saving anew holds them too.
         """
         for part in root.walk():
-            origin = origin_of(part.value)
+            origin = None if part.borrowed else origin_of(part.value)
             if origin is None or origin.node is None:
                 continue
             for name, _, given in arguments_of(part.value):
@@ -273,7 +273,7 @@ def _config(folder: SealedFolder) -> Document:
     if CONFIG not in folder:
         raise SavingError(f"{folder.url} holds only state: build the object and use flambe.load_state")
     try:
-        document = read_text(folder.read(CONFIG).decode(), where)
+        document = read_text(folder.read(CONFIG).decode(), where, any_root=True)
         if document.problems:
             raise ConfigError(document.problems)
     except ConfigError as error:
