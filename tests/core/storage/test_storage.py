@@ -37,6 +37,23 @@ def test_a_written_file_is_read_back(storage: Storage) -> None:
         assert stream.read() == b"two"
 
 
+def test_the_root_of_a_protocol_keeps_its_slashes() -> None:
+    name = uuid.uuid4().hex
+    root = open_storage("memory://")
+    root.within(name).write("a.txt", b"one")
+    assert open_storage(root.join(name)).read("a.txt") == b"one"
+    assert open_storage(root.within(name).url).read("a.txt") == b"one"
+    assert (root.url, root.join("")) == ("memory://", "memory://")
+    assert open_storage("memory://a//").url == "memory://a"
+
+
+def test_a_name_that_is_too_long_is_an_error_that_says_so(tmp_path: Path) -> None:
+    place = tmp_path / ("a" * 300)
+    with pytest.raises(SavingError) as caught:
+        open_storage(place).exists("journal.jsonl")
+    assert str(caught.value) == f"cannot read {place}/journal.jsonl: File name too long"
+
+
 def test_a_missing_file_is_named(storage: Storage) -> None:
     where = storage.join("a/b.txt")
     with pytest.raises(MissingFileError) as caught:

@@ -58,7 +58,9 @@ class LocalStorage:
         return LocalStorage(self._root / clean_path(path))
 
     def exists(self, path: str = "") -> bool:
-        return self._at(path).exists()
+        place = self._at(path)
+        with explained("read", str(place)):
+            return place.exists()
 
     def list(self, path: str = "") -> Sequence[str]:
         folder = self._at(path)

@@ -54,7 +54,7 @@ class RemoteStorage:
     def __init__(self, url: str, **options: Any) -> None:
         import fsspec
 
-        self._url = url.rstrip("/")
+        self._url = _without_slashes_at_the_end(url)
         with explained("open", url):
             try:
                 self._fs, self._root = fsspec.core.url_to_fs(self._url, use_listings_cache=False, **options)
@@ -70,7 +70,7 @@ class RemoteStorage:
         return self._url
 
     def join(self, path: str) -> str:
-        return f"{self._url}/{clean_path(path)}".rstrip("/")
+        return _without_slashes_at_the_end(f"{self._url}/{clean_path(path)}")
 
     def within(self, path: str) -> RemoteStorage:
         return RemoteStorage(self.join(path))
@@ -280,6 +280,12 @@ class RemoteLock:
 def _segment(path: str, number: int) -> str:
     stem, ending = os.path.splitext(path)
     return f"{stem}-{number:06d}{ending}"
+
+
+def _without_slashes_at_the_end(url: str) -> str:
+    """`url` as it is named in messages; the two slashes after the protocol stay."""
+    protocol, separator, path = url.partition("://")
+    return f"{protocol}{separator}{path.rstrip('/')}"
 
 
 def _bytes_of(write: Any) -> bytes:
