@@ -40,6 +40,12 @@ def test_a_file_alone_is_run(flambe, config) -> None:
     assert "walk/stride=1.0~466b03: started" in said.err
 
 
+def test_a_save_path_may_lie_in_the_home_folder(flambe, config, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(config.parent / "home"))
+    said = flambe("run", config, "save_path=~/runs")
+    assert said.out.endswith(f"results: {config.parent}/home/runs/output__walks\n")
+
+
 def test_a_second_run_asks_for_resume_or_force(flambe, config) -> None:
     flambe("run", config)
     again = flambe("run", config)
@@ -144,6 +150,25 @@ def test_plan_tells_what_a_resume_would_reuse(flambe, config) -> None:
     ]
 
 
+def test_plan_of_more_variants_than_can_be_run_is_quick(flambe, config) -> None:
+    flambe("run", config)
+    said = flambe("plan", config, "walk.stride=!uniform [0.0, 1.0]", "num_samples=1000000000000")
+    assert said.code == 0
+    assert "walk: 1,000,000,000,000 variants, links to base\n" in said.out
+    assert "1 reused" in said.out
+
+
+def test_plan_of_another_runnable_is_an_error(flambe, tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("!collections:Counter {a: 1}\n")
+    assert flambe("plan", "other.yaml") == (
+        1,
+        "",
+        "flambe: other.yaml holds no experiment, and nothing else has a plan\n",
+    )
+    (tmp_path / "other.yaml").write_text("!experiment {name: a, pipeline: {b: 1}}\n")
+    assert flambe("plan", "other.yaml").code == 2
+
+
 def test_plan_as_a_graph(flambe, config) -> None:
     said = flambe("plan", "--graph", "mermaid", "walks.yaml")
     assert said.out.startswith("flowchart")
@@ -168,6 +193,22 @@ def test_show_ranks_the_variants(flambe, config) -> None:
     assert metrics == sorted(metrics)
     assert shown["stages"][1]["chosen"] == [shown["stages"][1]["variants"][0]["variant"]]
     assert "walks: done" in flambe("show", "flambe-output/output__walks").out
+
+
+@pytest.mark.parametrize("data", [b"", b'{"na', b"\0" * 20, b"\xff{}", b"[]", b"null"])
+def test_a_run_is_shown_though_its_run_json_is_damaged(flambe, config, caplog, data: bytes) -> None:
+    flambe("run", config)
+    file = config.parent / "flambe-output/output__walks/run.json"
+    file.write_bytes(data)
+    for command in ("show", "trials", "compare"):
+        said = flambe(command, "flambe-output/output__walks")
+        assert said.code == 0
+        assert "stride=1.0" in said.out or command == "compare"
+    assert f"{file} is damaged: what it says of the run is left out" in caplog.text
+    assert "1 reused" in flambe("plan", config).out
+    assert flambe("stop", "flambe-output/output__walks", "walk/nope").code == 1
+    assert flambe("run", config, "--resume").code == 0
+    assert json.loads(file.read_bytes())["status"] == "done"
 
 
 def test_show_of_something_else_is_an_error(flambe, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import pickle
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -184,6 +185,12 @@ def test_expansion_is_lazy() -> None:
     huge = space("[" + ", ".join(["!g [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"] * 40) + "]")
     assert next(huge.expand({})).picks[0].node == Scalar(0)
     assert huge.own_count == 10**40
+
+
+def test_draws_are_made_one_by_one() -> None:
+    many = space("n: !uniform [0, 1]\n", num_samples=10**9)
+    few = space("n: !uniform [0, 1]\n", num_samples=3)
+    assert list(islice(many.expand({}), 3)) == list(few.expand({}))
 
 
 def test_expanding_in_parts_gives_the_same_variants() -> None:

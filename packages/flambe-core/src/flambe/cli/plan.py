@@ -7,6 +7,7 @@ import json
 import click
 
 from flambe.cli.reading import read_config
+from flambe.errors import FlambeError
 
 
 @click.command("plan")
@@ -20,8 +21,14 @@ def command(
 ) -> int:
     """Show FILE's stages, their links and variants, and what a resume would reuse. Nothing is run."""
     from flambe.experiment.experiment import Experiment
+    from flambe.experiment.preparing import prepare
+    from flambe.experiment.runnable import is_experiment
 
-    plan, statuses = Experiment.from_document(read_config(file, overrides)).plan()
+    document = read_config(file, overrides)
+    if not is_experiment(document):
+        prepare(document)  # what is wrong with it is said first
+        raise FlambeError(f"{file} holds no experiment, and nothing else has a plan")
+    plan, statuses = Experiment.from_document(document).plan()
     if as_json:
         click.echo(json.dumps(plan.json(statuses), indent=2))
     elif graph:

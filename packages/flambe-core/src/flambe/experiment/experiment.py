@@ -96,7 +96,9 @@ class Experiment:
             stages = stage_runs(
                 settings.pipeline, stage_spaces(settings), settings.reduce, settings.searched()
             )
-            statuses = foresee(stages, reuse_of(settings, left.records, registry, resources))
+            reuse = reuse_of(settings, left.records, registry, resources)
+            unlisted = [name for name, stage in plan_of(settings, {}).stages.items() if stage.too_many]
+            statuses = foresee(stages, reuse, unlisted=unlisted)
             winners = {name: [v.id for v in stage.chosen] for name, stage in stages.items() if stage.chosen}
         return plan_of(settings, winners), statuses
 

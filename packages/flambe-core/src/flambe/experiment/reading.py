@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 from flambe.errors import RunError
 from flambe.experiment.journal import JOURNAL, TrialRecord, decode, records
 from flambe.experiment.run_folder import RUN, extensions_of
-from flambe.storage.storage import open_storage
+from flambe.storage.storage import Storage, open_storage
 from flambe.trials.protocol import TrialKey
+
+_log = logging.getLogger("flambe")
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Run:
     """What a run's folder says.
 
     Attributes:
-        about: What `run.json` holds: name, status, seed, command, versions, …
+        about: What `run.json` holds: name, status, seed, command, versions, …; nothing if it is damaged.
         stages: The names of the stages that have variants, in the order in which they began.
         chosen: For each reduced stage, the variants that flowed on, best first.
         extensions: By stage, how many variants more than its config says people have asked for.
@@ -47,14 +50,27 @@ def read_run(folder: str) -> Run:
     if not storage.exists(JOURNAL):
         raise RunError(f"{folder} is not the folder of a run: it has no {JOURNAL}")
     events = list(decode(storage.read(JOURNAL), name=f"{folder}/{JOURNAL}"))
-    about = json.loads(storage.read(RUN)) if storage.exists(RUN) else {}
     found = records(events)
     order = [stage for event in events if event["event"] == "run" for stage in event["stages"]]
     return Run(
         folder=storage.url,
-        about=about,
+        about=about_run(storage),
         stages=tuple(dict.fromkeys([*order, *(key.stage for key in found)])),
         records=found,
         chosen={event["stage"]: tuple(event["kept"]) for event in events if event["event"] == "reduced"},
         extensions=extensions_of(events),
     )
+
+
+def about_run(storage: Storage) -> dict[str, Any]:
+    """What `run.json` says; the journal alone is needed to know the trials."""
+    if not storage.exists(RUN):
+        return {}
+    try:
+        about = json.loads(storage.read(RUN))
+    except ValueError:
+        about = None
+    if isinstance(about, dict):
+        return about
+    _log.warning("%s is damaged: what it says of the run is left out", storage.join(RUN))
+    return {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from flambe.experiment.fingerprint import fingerprint, trial_seed
@@ -74,14 +74,18 @@ class Reuse:
         return left.fingerprint == mark or (left.ended_well and left.key.stage in self.keep)
 
 
-def foresee(stages: Mapping[str, StageRun], reuse: Reuse) -> dict[tuple[str, str], str]:
+def foresee(
+    stages: Mapping[str, StageRun], reuse: Reuse, *, unlisted: Collection[str] = ()
+) -> dict[tuple[str, str], str]:
     """What a resume would do with each variant that is known now: `reused`, `continued` or nothing said.
 
-    Also settles the variants of reduced stages whose results are all there.
+    Also settles the variants of reduced stages whose results are all there. Of stages that are `unlisted`,
+    which have more variants than can be run, nothing is known.
     """
     said: dict[tuple[str, str], str] = {}
     for stage in stages.values():
-        if stage.samples is not None or not all(stages[name].settled for name in stage.space.needs):
+        known = stage.samples is None and stage.name not in unlisted
+        if not known or not all(stages[name].settled for name in stage.space.needs):
             continue
         upstream = {name: stages[name].flowing() for name in stage.space.needs}
         stage.variants = {variant.id: variant for variant in stage.space.expand(upstream)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -87,6 +88,8 @@ def settings_from(root: Node) -> Settings:
         given["resume"] = (given["resume"],)
     elif isinstance(given.get("resume"), list):
         given["resume"] = tuple(given["resume"])
+    if "save_path" in given:  # no shell has done it, unlike on a command line
+        given["save_path"] = os.path.expanduser(given["save_path"])
     return Settings(**given)
 
 

@@ -57,14 +57,15 @@ def assignments(content: Content, how: Draw) -> Iterator[Assignment]:
 
     Grids inside the option that a `choice` drew are crossed within that sample.
     """
-    stack = [_State(content.dimensions)]
+    stack: list[Iterator[_State]] = [iter([_State(content.dimensions)])]
     while stack:
-        state = stack.pop()
-        if state.pending:
-            stack.extend(_branches(state))
+        state = next(stack[-1], None)
+        if state is None:
+            stack.pop()
+        elif state.pending:
+            stack.append(iter(_branches(state)))
         elif state.waiting:
-            samples = range(how.num_samples) if state.sample is None else (state.sample,)
-            stack.extend([_drawn(state, how, sample) for sample in reversed(samples)])
+            stack.append(_samples(state, how))
         elif state.sample is None:
             yield Assignment(state.picks, state.needs)
         else:
@@ -72,7 +73,7 @@ def assignments(content: Content, how: Draw) -> Iterator[Assignment]:
 
 
 def _branches(state: _State) -> list[_State]:
-    """The states after the first pending dimension, the last option first."""
+    """The states after the first pending dimension, one for each option."""
     pending, picks, needs, waiting, shared, sample = state
     dimension, rest = pending[0], pending[1:]
     if dimension.shared:
@@ -90,8 +91,14 @@ def _branches(state: _State) -> list[_State]:
             shared,
             sample,
         )
-        for choice, content in zip(dimension.choices[::-1], dimension.contents[::-1], strict=True)
+        for choice, content in zip(dimension.choices, dimension.contents, strict=True)
     ]
+
+
+def _samples(state: _State, how: Draw) -> Iterator[_State]:
+    """The states after each joint draw; one that a draw opened up belongs to the same sample."""
+    samples = range(how.num_samples) if state.sample is None else (state.sample,)
+    return (_drawn(state, how, sample) for sample in samples)
 
 
 def _drawn(state: _State, how: Draw, sample: int) -> _State:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +13,8 @@ from flambe.experiment.control.requests import Action, Answer, Request, answer_i
 from flambe.experiment.journal import JOURNAL, decode
 from flambe.experiment.naming import find_trial
 from flambe.experiment.preparing import stage_spaces
-from flambe.experiment.reading import Run, read_run
-from flambe.experiment.run_folder import CONFIG, RUN, RunFolder
+from flambe.experiment.reading import Run, about_run, read_run
+from flambe.experiment.run_folder import CONFIG, RunFolder
 from flambe.experiment.settings import Settings, settings_from
 from flambe.experiment.stage_run import StageRun, stage_runs
 from flambe.language.read import read_text
@@ -115,8 +114,7 @@ def _check_on(storage: Storage, request: Request) -> None:
 
 
 def _status(storage: Storage) -> str | None:
-    about = json.loads(storage.read(RUN)) if storage.exists(RUN) else {}
-    status: str | None = about.get("status")
+    status: str | None = about_run(storage).get("status")
     return status
 
 
