@@ -1,9 +1,11 @@
 """Stages whose variants a search suggests, with an executor that has one."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flambe import Outcome
 from flambe.errors import ConfigError
 from flambe.executors.in_process import InProcess
 from flambe.experiment.control.asking import ask_for_more
@@ -45,7 +47,11 @@ def searching(run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         InProcess, "search", lambda self, space, number: Counting(space, number), raising=False
     )
-    return lambda samples, **options: run(SEARCH.format(samples=samples), **options)
+
+    def searching(samples: int, more: str = "", **options: Any) -> Outcome:
+        return run(SEARCH.format(samples=samples) + more, **options)
+
+    return searching
 
 
 def strides(outcome) -> list[str]:
@@ -67,6 +73,15 @@ def test_an_extended_search_goes_on_where_it_was(searching, tmp_path: Path) -> N
     again = searching(2, resume=True)
     assert again.reused == set(first.records)
     assert strides(again) == strides(searching(3, force=True))
+
+
+def test_a_resume_reduces_a_search_when_it_knows_all_that_was_tried(searching) -> None:
+    reduce = {"more": "reduce: {walk: 1}"}
+    first = searching(5, **reduce)
+    again = searching(5, **reduce, resume=True)
+    assert again.chosen == first.chosen
+    assert again.reused == set(again.records) == set(first.records)
+    assert not again.problems
 
 
 @pytest.mark.parametrize("key", ["search", "schedulers"])

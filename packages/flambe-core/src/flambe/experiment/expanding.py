@@ -82,8 +82,7 @@ class Expanding:
         earlier = (record for key, record in self._in.reuse.earlier.items() if key.stage == stage.name)
         earlier_variants = list(stage.searching.replay(earlier))
         self._recall(stage, earlier_variants)
-        for variant in earlier_variants:
-            self._add_suggested(stage, variant)
+        self._add_suggested(stage, earlier_variants)
 
     def _suggest(self, stage: StageRun) -> None:
         """Tries as many variants of a searched stage at once as there is room for."""
@@ -95,14 +94,16 @@ class Expanding:
             variant = searching.next(waiting=bool(tried))
             if variant is None:
                 return
-            self._add_suggested(stage, variant)
+            self._add_suggested(stage, [variant])
 
-    def _add_suggested(self, stage: StageRun, variant: Variant) -> None:
+    def _add_suggested(self, stage: StageRun, variants: Collection[Variant]) -> None:
+        """All are listed before the first is looked at: it may have ended, and a `reduce` waits for all."""
         assert stage.variants is not None
-        stage.variants[variant.id] = variant
-        stage.open.add(variant.id)
+        stage.variants.update({variant.id: variant for variant in variants})
+        stage.open.update(variant.id for variant in variants)
         self._in.observe(Update("expanded", stage.name))
-        self._add_trial(stage, variant)
+        for variant in variants:
+            self._add_trial(stage, variant)
 
     def _recall(self, stage: StageRun, variants: Collection[Variant]) -> None:
         """Tells the stage's scheduler what an earlier run has done of what still fits."""
