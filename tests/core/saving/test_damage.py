@@ -130,6 +130,14 @@ def test_an_array_file_with_a_pickle_is_refused(encoder: Path) -> None:
     assert not Bomb.went_off
 
 
+def test_an_array_file_with_a_garbled_header_is_refused(encoder: Path) -> None:
+    data = (encoder / "state-0.npy").read_bytes()
+    forge(encoder, "state-0.npy", data.replace(b"{'descr'", b"\xa2'descr'"))
+    with pytest.raises(DamagedSaveError) as caught:
+        saving.load(encoder)
+    assert str(caught.value) == "state-0.npy is no array that can be read without running code"
+
+
 class Bomb:
     went_off = False
 
@@ -157,10 +165,11 @@ def test_a_state_that_nobody_wrote_is_refused(encoder: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "- 1", "!parts:Encoder {size: !@ nowhere.x}", "\t", "a: 1\n---\nb: 1\n---\nc: 1"]
+    "text",
+    ["", "{", "- 1", "!parts:Encoder {size: !@ nowhere.x}", "\t", "a: 1\n---\nb: 1\n---\nc: 1", "\xff: 1"],
 )
 def test_a_config_that_nobody_wrote_is_refused(encoder: Path, text: str) -> None:
-    forge(encoder, CONFIG, text.encode())
+    forge(encoder, CONFIG, text.encode("latin-1"))
     with pytest.raises(SavingError) as caught:
         saving.load(encoder)
     assert str(encoder) in str(caught.value)

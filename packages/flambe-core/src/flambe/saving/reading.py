@@ -278,6 +278,8 @@ def _config(folder: SealedFolder) -> Document:
             raise ConfigError(document.problems)
     except ConfigError as error:
         raise DamagedSaveError(f"no object can be built from this config: {error}") from error
+    except UnicodeDecodeError as error:
+        raise DamagedSaveError(f"{where} is no text, so no object can be built from it") from error
     return document
 
 
