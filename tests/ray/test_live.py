@@ -109,7 +109,24 @@ schedulers: {walk: !tune.HyperBandScheduler}
 """
     records = by_slope(live(text, talk))
     assert records["slope=5.0"].status == "done"
-    assert records["slope=0.0"].ended_well
+    assert (records["slope=0.0"].status, records["slope=0.0"].step) == ("pruned", 3)
+
+
+def test_a_paused_trial_that_its_scheduler_lets_wait_is_stopped_at_once(live) -> None:
+    def talk(run: Going) -> None:
+        run.wait_for("waits", "slope=0.0")
+        run.ask("pause", "slope=0.0")
+        assert run.ask("stop", "slope=0.0").why == "after step 4"
+        run.ask("stop", "slope=5.0")
+
+    text = """
+pipeline:
+  walk: !my.Stroll {slope: !g [0.0, 5.0], max_steps: 9, seconds: 10}
+schedulers: {walk: !tune.HyperBandScheduler {reduction_factor: 2}}
+"""
+    records = by_slope(live(text, talk))
+    assert (records["slope=0.0"].status, records["slope=0.0"].step) == ("stopped", 4)
+    assert records["slope=5.0"].step < 4
 
 
 def test_a_search_is_extended_while_it_goes_on(live) -> None:

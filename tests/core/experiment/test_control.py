@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from flambe.errors import RunError
+from flambe.executors.in_process import InProcess
 from flambe.experiment.control.asking import ask, ask_for_more
 from flambe.experiment.control.requests import Answer, Request, send
 from flambe.experiment.experiment import Experiment
@@ -159,7 +160,7 @@ def test_paused_and_resumed_it_comes_to_what_it_would_have_come_to(live, run, ba
         run.wait_for("step", 3)
         assert run.ask("pause", "walk").why.startswith("after step ")
         run.wait_for("paused")
-        assert run.ask("pause", "walk").why.startswith("it was paused already, by ")
+        assert run.ask("pause", "walk").why.startswith("already, by ")
         assert run.ask("resume", "walk").why.startswith("from step ")
         refused = run.ask("resume", "walk")
         assert refused.refused
@@ -339,6 +340,23 @@ def test_a_paused_trial_can_be_stopped_and_is_saved(live) -> None:
     record = only(live(WALK, talk))
     assert record.status == "stopped"
     assert 3 <= record.step < 60
+
+
+def test_ctrl_c_while_the_executor_starts_is_heeded_when_it_has(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, start = [], InProcess.start
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        start(*arguments, **options)
+        started.append(True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(InProcess, "start", interrupted)
+        outcome = run(WALK)
+    assert started
+    assert outcome.exit_code == 130
+    assert [record.status for record in outcome.records.values()] == ["pending"]
+    assert run(WALK, resume=True).exit_code == 0
 
 
 def test_reduce_waits_for_a_paused_trial(live) -> None:

@@ -147,7 +147,7 @@ class RayExecutor:
         course = self._floor.courses.get(key)
         if course is None:
             return
-        if not course.begun:
+        if not course.begun and course.task.restore != "checkpoint":
             self._floor.end(course)
             self._floor.events.append(Finished(key, 0, None, False, None, "stopped"))
         else:

@@ -162,8 +162,10 @@ class Floor:
         """Let trials go on whose schedulers say so, or end those they have decided against."""
         for scheduler in self.schedulers.values():
             while scheduler.pruned:
-                if (key := scheduler.pruned.pop()) in self.courses:  # else an earlier run has ended it
+                if (key := scheduler.pruned.pop()) in self.courses:
                     self.have(self.courses[key], "prune")
+                else:  # an earlier run has ended it, or somebody has paused it
+                    scheduler.decided_against(key)
             while scheduler.waiting() and (resumed := scheduler.next_to_resume()) is not None:
                 if resumed in self.courses:
                     self._go_on(self.courses[resumed], scheduler)

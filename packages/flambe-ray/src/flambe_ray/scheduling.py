@@ -106,6 +106,10 @@ class StageScheduler:
         """The task as the scheduler wants it to begin, and what that changes in the trial."""
         return task, None
 
+    def decided_against(self, key: TrialKey) -> None:
+        """The trial was pruned while it was away: it goes on no further, should it be submitted again."""
+        self._gone.add(key)
+
     def away(self, key: TrialKey) -> None:
         """The trial has left, for as long as its user wants: it is neither queued nor waiting."""
         trial = self._trials.get(key)

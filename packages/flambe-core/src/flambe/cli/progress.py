@@ -70,7 +70,7 @@ class PlainLines:
         elif update.change == "changed":
             self._say(f"{name}: changed: {changes(record)}")
         elif update.change == "unchanged":
-            self._say(f"{name}: the new values are taken back: its stage refused them, or failed with them")
+            self._say(f"{name}: goes on without its new values: {update.why}")
         else:
             metric = "" if record.metric is None else f", metric {number(record.metric)}"
             self._say(f"{name}: {record.status}{_after(record)}{metric}")

@@ -6,7 +6,7 @@ import copy
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flambe.errors import HandOverError
@@ -78,8 +78,8 @@ class InProcess:
             deliver(self._events.popleft())
 
     def stop(self, key: TrialKey) -> None:
-        if self._queue.pop(key, None) is not None:
-            self._events.append(Finished(key, 0, None, False, None, "stopped"))
+        if (task := self._queue.get(key)) is not None:
+            self._stop_queued(task)
         elif self._running is not None and self._running.key == key:
             self._running.stopping = True
 
@@ -108,6 +108,13 @@ class InProcess:
         self._events.clear()
         while self._shared:
             self._shared.popitem()[1].close()
+
+    def _stop_queued(self, task: TrialTask) -> None:
+        if task.restore == "checkpoint":
+            self._queue[task.key] = replace(task, stopping=True)
+        else:
+            del self._queue[task.key]
+            self._events.append(Finished(task.key, 0, None, False, None, "stopped"))
 
     def _carry_out_interrupt(self) -> None:
         if self._interrupted:

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from flambe.build.hidden import Mask
@@ -96,8 +96,8 @@ class Pool:
         self._dispatch()
 
     def stop(self, key: TrialKey) -> None:
-        if self._queue.pop(key, None) is not None:
-            self._events.append(Finished(key, 0, None, False, None, "stopped"))
+        if (task := self._queue.get(key)) is not None:
+            self._stop_queued(task)
         for worker in self._workers:
             if worker.task is not None and worker.task.key == key:
                 worker.wish(Stop(key))
@@ -282,13 +282,20 @@ class Pool:
 
     def _take_back(self, task: TrialTask, wished: Stop | Interrupt | None) -> None:
         """A trial that has not begun is queued again, unless it was to stop or leave meanwhile."""
-        if isinstance(wished, Stop):
-            self._events.append(Finished(task.key, 0, None, False, None, "stopped"))
-        elif wished is not None:
+        if isinstance(wished, Interrupt):
             self._events.append(Left(task.key, None))
+            return
+        self._queue[task.key] = task
+        self._queue.move_to_end(task.key, last=False)
+        if isinstance(wished, Stop):
+            self._stop_queued(task)
+
+    def _stop_queued(self, task: TrialTask) -> None:
+        if task.restore == "checkpoint":
+            self._queue[task.key] = replace(task, stopping=True)
         else:
-            self._queue[task.key] = task
-            self._queue.move_to_end(task.key, last=False)
+            del self._queue[task.key]
+            self._events.append(Finished(task.key, 0, None, False, None, "stopped"))
 
     def _dismiss(self, worker: _Worker) -> int | None:
         """Take a worker out, dead or alive; its exit code if it is known."""

@@ -78,7 +78,8 @@ class Executor(Protocol):
     def stop(self, key: TrialKey) -> None:
         """Let the trial end after its current step: it is saved and reported `Finished(status="stopped")`.
 
-        A queued trial is reported so at once, with step 0 and no handle; an unknown or ended one is ignored.
+        A queued trial is reported so at once, with step 0 and no handle, unless it goes on from a checkpoint:
+        then it is restored, and saved as it is. An unknown or ended one is ignored.
         """
 
     def leave(self, key: TrialKey) -> None:

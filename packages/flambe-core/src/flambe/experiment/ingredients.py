@@ -36,13 +36,14 @@ class Update:
     """Something a display may want to show: what happened to which trial.
 
     `idle` says that everything else is done, and only trials that somebody has paused are left: the
-    `paused` ones.
+    `paused` ones. `why` says why new values are taken back.
     """
 
     change: Change
     stage: str
     record: TrialRecord | None = None
     paused: Sequence[TrialRecord] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True)

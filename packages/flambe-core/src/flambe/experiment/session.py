@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -120,7 +121,9 @@ class Session:
             for stage, samples in folder.extensions.items():
                 if stage in self._stages:
                     self._stages[stage].extend(samples)
-            executor = self._start_executor(storage.url)
+            early = threading.Event()
+            with interruptible(early.set):  # what an executor starts may not survive half a start
+                executor = self._start_executor(storage.url)
             stack.callback(executor.close)
             machines: Callable[[], Sequence[Mapping[str, float]]]
             machines = getattr(executor, "machines", lambda: self._machines)
@@ -143,6 +146,8 @@ class Session:
                     observe=self._wishes.observe,
                 )
             )
+            if early.is_set():
+                engine.interrupt()
             return self._drive(engine, folder)
 
     def _drive(self, engine: Engine, folder: RunFolder) -> Outcome:

@@ -31,6 +31,23 @@ class EndingContract:
         assert driver.of(keys[2]) == [Finished(keys[2], 0, None, False, None, "stopped")]
         assert driver.ending(keys[0]) == Finished(keys[0], 3, 3.0, False, None, "done")
 
+    def test_a_queued_trial_with_a_checkpoint_is_stopped_where_it_was(self, driver: Driver) -> None:
+        key = driver.submit("count", "v", build="Counter", arguments=LONG)
+        driver.react = at_step(key, 2, lambda: driver.executor.leave(key))
+        driver.run()
+        left = driver.ending(key)
+        assert isinstance(left, Left)
+        assert left.step is not None
+
+        driver.events.clear()
+        busy = driver.submit("count", "busy", build="Counter", devices={"cpu": 2})
+        driver.submit("count", "v", build="Counter", arguments=LONG, restore="checkpoint")
+        driver.executor.stop(key)
+        driver.run()
+        assert driver.ending(busy) == Finished(busy, 3, 3.0, False, None, "done")
+        assert driver.of(key, Stepped) == []
+        assert driver.ending(key) == Finished(key, left.step, float(left.step), False, None, "stopped")
+
     def test_stopping_what_does_not_run_is_ignored(self, driver: Driver) -> None:
         key = driver.submit("count", "v", build="Counter")
         driver.run()

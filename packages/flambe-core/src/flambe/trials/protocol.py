@@ -88,6 +88,7 @@ class TrialTask:
             they were given: what a user or a scheduler has changed since the trial began.
         donor: The folder of another trial, whose newest checkpoint is restored in place of the trial's own.
         ahead: It goes before all that are queued: it had a place, and left it only to be submitted again.
+        stopping: It ends where it goes on from: it is restored only to be saved.
     """
 
     key: TrialKey
@@ -106,6 +107,7 @@ class TrialTask:
     changes: Mapping[str, Any] = field(default_factory=dict)
     donor: str | None = None
     ahead: bool = False
+    stopping: bool = False
 
 
 @dataclass(frozen=True)

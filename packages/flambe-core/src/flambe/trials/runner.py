@@ -126,7 +126,7 @@ class _Run:
             yield
             if self._channel.interrupt_requested():
                 return self._leave()
-            if self._channel.stop_requested():
+            if task.stopping or self._channel.stop_requested():
                 status = "stopped"
                 trial.finish()
                 break

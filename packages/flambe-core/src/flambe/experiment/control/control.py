@@ -68,9 +68,7 @@ class Control:
         key = record.key
         if key in self._roster.active:
             self._underway[key] = request
-            if key in self._running or record.started is None:
-                self._in.executor.stop(key)
-            # else it is stopped when it goes on, so that what it has come to is saved
+            self._in.executor.stop(key)
         elif record.started is None:
             self._flow.withdraw(record)
             self._tell("ended", record)
@@ -82,10 +80,12 @@ class Control:
             self._underway[key] = request
             if record.paused_by is not None:
                 self._release(record, request.user)
+            if key in self._roster.active:
+                self._in.executor.stop(key)
 
     def _pause(self, request: Request, record: TrialRecord) -> None:
         if record.paused_by is not None:
-            self._done(request, f"it was paused already, by {record.paused_by}")
+            self._done(request, f"already, by {record.paused_by}")
         elif record.key in self._roster.active:
             self._underway[record.key] = request
             self._in.executor.leave(record.key)
@@ -189,7 +189,7 @@ class Control:
         if event.lost or record.proven is None:
             return False
         self._roster.take_back(record, event.error)
-        self._tell("unchanged", record)
+        self._in.observe(Update("unchanged", record.key.stage, record, why=event.error))
         if record.key in self._trying:
             self._refuse(self._underway[record.key], event.error)
         elif not self.tried_again(record):
