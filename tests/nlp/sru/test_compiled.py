@@ -6,13 +6,16 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from flambe_nlp.sru import SRU, compiled
 from flambe_nlp.sru.packing import Packing
 
 pytest.importorskip("numba", reason="Numba is not made for this Python yet")
+loops = pytest.importorskip("flambe_nlp.sru.loops")
 
 LENGTHS = torch.tensor([13, 1, 5, 0, 9, 2])  # of B = 6 sequences of up to T = 13 tokens
 PAD = torch.arange(13)[:, None] >= LENGTHS[None]  # (T, B)
@@ -25,6 +28,17 @@ KINDS: dict[str, dict[str, Any]] = {
     "layer norm and highway bias": {"layer_norm": True, "highway_bias": -2.0},
     "all": {"bidirectional": True, "use_tanh": True, "dropout": 0.4, "layer_norm": True},
 }
+
+
+class Products(nn.Module):
+    """The products and, for each token, weights of the state in the gates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.u, self.v = nn.Linear(3, 3 * 3), nn.Linear(3, 2 * 3)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.u(x), self.v(x)
 
 
 @pytest.fixture
@@ -84,9 +98,34 @@ def test_extreme_gates_close_and_open() -> None:
     torch.testing.assert_close(last[0], torch.zeros(2, 3))  # the forget gate keeps the first state
 
 
+def test_gates_are_exact_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    far = 10.0 ** torch.arange(1, 39)  # up to the largest numbers there are
+    biases = torch.cat([torch.linspace(-100, 100, 2000), far, -far])
+    model = SRU(len(biases), len(biases), 1, rescale=False)
+    with torch.no_grad():
+        for parameter in (model.rnn_lst[0].weight, model.rnn_lst[0].weight_c):
+            parameter.zero_()
+        model.rnn_lst[0].bias.copy_(torch.cat([biases, biases.flip(0)]))
+    x, state = torch.randn(1, 1, len(biases)), torch.ones(1, 1, len(biases))
+    h, last = model(x, state)
+    forget, reset = (each.double().sigmoid() for each in (biases, biases.flip(0)))
+    torch.testing.assert_close(last[0, 0].double(), forget, rtol=4e-7, atol=1e-37)
+    torch.testing.assert_close(h[0, 0].double(), reset * forget + (1 - reset) * x[0, 0], rtol=0, atol=1e-6)
+    assert loops._exp(np.float32(0)) == 1
+
+
+def test_exponentials_are_within_two_units_in_the_last_place() -> None:
+    x = np.linspace(-87, 88, 20_001, dtype=np.float32)
+    found = np.array([loops._exp(number) for number in x], dtype=np.float64)
+    units = np.spacing(np.exp(x.astype(np.float64)).astype(np.float32))
+    assert np.abs((found - np.exp(x.astype(np.float64))) / units).max() <= 2
+
+
 def test_doubles_and_weights_by_token_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "forward", lambda walk: pytest.fail("must not be called"))
     SRU(3, 3, 1).double()(torch.randn(4, 2, 3, dtype=torch.double))
+    h, _ = SRU(3, 3, 1, custom_m=Products())(torch.randn(4, 2, 3))
+    h.sum().backward()
 
 
 def test_lengths_of_sequences_are_found_in_the_steps() -> None:

@@ -149,6 +149,17 @@ def test_a_sequence_without_tokens_keeps_its_state() -> None:
         assert h[:, list(empty)].count_nonzero() == 0
 
 
+@pytest.mark.parametrize("shape", [(T, 0), (0, B)], ids=["no sequences", "no steps"])
+def test_batches_may_be_empty(shape: tuple[int, int]) -> None:
+    sru = made("plain", bidirectional=True)
+    sru.nn_rnn_compatible_return = True
+    x = torch.zeros(*shape, WIDTH, dtype=torch.float64)
+    for pad in (None, torch.zeros(shape, dtype=torch.bool)):
+        h, last = sru(x, mask_pad=pad)
+        assert (h.shape, last.shape) == ((*shape, 6), (6, shape[1], 3))
+        (h.sum() + last.sum()).backward()
+
+
 def test_packed_sequences_give_packed_sequences() -> None:
     sru = made("plain", bidirectional=True)
     x, c0 = sequences(sru)
@@ -207,8 +218,9 @@ def test_differentiating_twice_is_refused() -> None:
         grad.sum().backward()
 
 
-def test_autocast_trains() -> None:
-    sru = SRU(WIDTH, 3, bidirectional=True)
+@pytest.mark.parametrize("options", [{"hidden_size": 3, "bidirectional": True}, {"hidden_size": WIDTH}])
+def test_autocast_trains(options: dict[str, Any]) -> None:
+    sru = SRU(WIDTH, **options)
     x = torch.randn(T, B, WIDTH)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         h, last = sru(nn.Linear(WIDTH, WIDTH)(x), mask_pad=PAD)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import flambe
-from flambe_nlp.sru import TransformerSRU, TransformerSRUDecoder, TransformerSRUEncoder
+from flambe_nlp.sru import SRUCell, TransformerSRU, TransformerSRUDecoder, TransformerSRUEncoder
 
 B, T, S, E, D, HEADS, UNITS = 4, 6, 5, 3, 8, 2, 7
 LENGTHS, MEMORY_LENGTHS = torch.tensor([6, 1, 3, 4]), torch.tensor([2, 5, 1, 3])
@@ -122,6 +122,29 @@ def test_padding_changes_nothing_everything_is_trained_and_saved(
     assert [n for n, p in encoder.named_parameters() if p.grad is None or not p.grad.any()] == []
     flambe.save(encoder, tmp_path / "saved")
     torch.testing.assert_close(flambe.load(tmp_path / "saved")(x, mask), output, rtol=0, atol=0)
+
+
+def test_dropout_of_the_units_is_told_apart_from_that_of_the_layers() -> None:
+    options = {**SIZES, "dropout": 0.1, "sru_dropout": 0.4}
+    model = TransformerSRU(E, n_encoder_layers=1, n_decoder_layers=1, **options)
+    cells = [module for module in model.modules() if isinstance(module, SRUCell)]
+    assert [(cell.rnn_dropout, cell.dropout) for cell in cells] == [(0.4, 0.0)] * 2
+    assert {module.p for module in model.modules() if isinstance(module, nn.Dropout)} == {0.1}
+    still = TransformerSRUEncoder(E, n_layers=1, **SIZES)
+    x = drawn(B, T, E)
+    torch.testing.assert_close(still(x), still(x))
+    dropped = TransformerSRUEncoder(E, n_layers=1, sru_dropout=0.4, **SIZES)
+    assert not torch.allclose(dropped(x), dropped(x))
+    torch.testing.assert_close(dropped.eval()(x), dropped(x))
+
+
+@pytest.mark.parametrize(("kind", "parts"), [(TransformerSRUEncoder, 2), (TransformerSRUDecoder, 3)])
+def test_what_each_part_adds_and_the_states_are_dropped_from(kind: type, parts: int) -> None:
+    made, sizes = kind(E, n_layers=1, **SIZES), []
+    (layer,) = made.layers
+    layer.dropout.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape[-1]))
+    made(drawn(B, T, E), *([drawn(B, S, D)] if parts == 3 else []))
+    assert sizes == [*[D] * (parts - 1), UNITS, D]
 
 
 def test_order_is_seen_without_positions() -> None:

@@ -144,7 +144,7 @@ def forward(  # noqa: PLR0917  # Numba takes arguments by position
     each step where its tokens begin, how many they are, where the states before them lie and which sequence
     is the first. The states of tokens begin in row `tokens` of their table.
     """
-    g, share = np.empty(h.shape[1], np.float32), np.empty(h.shape[1], np.float32)
+    bent, dropped = np.empty(h.shape[1], np.float32), np.empty(h.shape[1], np.float32)
     for step in range(len(plan)):
         start, size, previous, row = plan[step]
         for i in range(max(first - row, 0), min(last - row, size)):
@@ -153,13 +153,13 @@ def forward(  # noqa: PLR0917  # Numba takes arguments by position
             _gate(u[1, n], v[0], before)
             _gate(u[2, n], v[1], before)
             _mix(c, u[1, n], u[0, n], before)
+            g, share = c, u[2, n]
             if tanh:
-                _tanh_of(g, c)
-            else:
-                g[:] = c
-            share[:] = u[2, n]
+                _tanh_of(bent, c)
+                g = bent
             if has_drop:
-                _multiply(share, u[2, n], drop[np.uint64(row + i)])
+                _multiply(dropped, share, drop[np.uint64(row + i)])
+                share = dropped
             if has_skip:
                 _mix(h[n], share, skip[n], g)
             else:
@@ -192,7 +192,7 @@ def backward(  # noqa: PLR0917  # as above
     """
     total = np.zeros((4, h.shape[1]), np.float32)
     zeros = np.zeros(h.shape[1], np.float32)
-    g, share, work = np.empty_like(zeros), np.empty_like(zeros), np.empty_like(zeros)
+    g, dropped, work = np.empty_like(zeros), np.empty_like(zeros), np.empty_like(zeros)
     for back in range(len(plan)):
         start, size, previous, row = plan[len(plan) - 1 - back]
         for i in range(max(first - row, 0), min(last - row, size)):
@@ -202,9 +202,10 @@ def backward(  # noqa: PLR0917  # as above
             f, r, grad_f, grad_r = u[1, n], u[2, n], grad_u[1, n], grad_u[2, n]
             _multiply_rest(grad_skip[n], grad, r)
             _multiply_difference(grad_r, h[n], skip[n] if has_skip else zeros, grad_skip[n])
-            share[:] = r
+            share = r
             if has_drop:
-                _multiply(share, r, drop[sequence])
+                _multiply(dropped, r, drop[sequence])
+                share = dropped
                 _multiply_rest(grad_skip[n], grad, share)
             _multiply(work, grad, share)
             if tanh:

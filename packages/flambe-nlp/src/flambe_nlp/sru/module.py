@@ -150,7 +150,8 @@ class SRU(nn.Module):
         h, last = self._encode(x, c0, mask_pad)
         if self.nn_rnn_compatible_return:
             layers, batch = last.shape[:2]
-            last = last.view(layers, batch, -1, self.hidden_size).transpose(1, 2).flatten(0, 1)
+            directions = self.output_size // self.hidden_size
+            last = last.view(layers, batch, directions, self.hidden_size).transpose(1, 2).flatten(0, 1)
         return h, last
 
     def _encode(

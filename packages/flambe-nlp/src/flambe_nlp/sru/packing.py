@@ -140,7 +140,7 @@ class Packing:
         if self.positions is not None:
             empty = tokens.new_zeros(length * batch, tokens.shape[1])
             tokens = empty.index_copy(0, self.positions, tokens)
-        x = tokens.view(length, batch, -1)
+        x = tokens.view(length, batch, tokens.shape[1])
         return x if self.pad is None else x.masked_fill(self.pad[:, :, None], 0)
 
     def sort(self, rows: torch.Tensor) -> torch.Tensor:

@@ -36,7 +36,7 @@ class Recurrence(torch.autograd.Function):
         skip: (N, H) what enters h beside the state, or None; not if k is 4.
         v: (2, H) the weights of the state in the forget and in the reset gate, or (2, N, H).
         initial: (B, H) the states before the first token, sorted as the packing is.
-        drop: (B, H) what the states are multiplied by before they enter h, or None.
+        drop: (B, H) what the reset gates are multiplied by where they let states into h, or None.
         tanh: Whether the states pass through tanh before they enter h.
         order: The order of the tokens in this direction.
 

@@ -19,7 +19,7 @@ class Walk(NamedTuple):
         skip: (N, H) what enters h beside the state, or None.
         v: (2, H) the weights of the state in the forget and in the reset gate, or (2, N, H).
         states: (B + N, H) the table of states, in which the initial ones already lie.
-        drop: (B, H) what the states are multiplied by before they enter h, or None.
+        drop: (B, H) what the reset gates are multiplied by where they let states into h, or None.
         h: (N, H) the hidden states.
         tanh: Whether the states pass through tanh before they enter h.
         order: The order of the tokens in this direction.
