@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,6 +81,15 @@ def test_tables_are_made_of_tuples_mappings_and_torch_datasets() -> None:
     assert Rows.of(rows) is rows
 
 
+@pytest.mark.parametrize("scalar", [torch.tensor, np.array, np.int64])
+def test_labels_may_be_tensors_and_arrays_of_one_number(scalar: Any) -> None:
+    rows = Rows.of([(torch.tensor([1, 2]), scalar(0)), (torch.tensor([3]), scalar(1))])
+    tokens, labels = rows.batch([1, 0])
+    assert (tokens.tolist(), labels.tolist(), labels.dtype) == ([[3, 0], [1, 2]], [1, 0], torch.int64)
+    part = torch.utils.data.Subset(torch.utils.data.TensorDataset(torch.eye(3), torch.arange(3)), [2, 0])
+    assert [column.tolist() for column in Rows.of(part).batch([0])] == [[[0.0, 0.0, 1.0]], [2]]
+
+
 def test_single_rows_and_slices_are_for_people() -> None:
     rows = Rows({"text": PackedColumn.of([[4, 5], [6], []]), "label": ArrayColumn.of([0, 1, 2])})
     assert rows[-1][1] == 2
@@ -89,6 +99,21 @@ def test_single_rows_and_slices_are_for_people() -> None:
     assert rows.lengths.tolist() == [2, 1, 0]
     with pytest.raises(IndexError, match="row 3 of 3"):
         rows[3]
+
+
+def test_rows_are_counted_from_the_end_too_and_may_be_none() -> None:
+    columns = {
+        "array": ArrayColumn.of([0, 1, 2]),
+        "packed": PackedColumn.of([[4, 5], [6], [7]]),
+        "nested": NestedColumn.of([[[4]], [[5], [6]], [[7]]]),
+        "list": ListColumn("abc"),
+    }
+    rows = Rows(columns)
+    last = rows.batch([-1])
+    for found, expected in zip(last, rows.batch([2]), strict=True):
+        assert torch.equal(found, expected) if isinstance(found, torch.Tensor) else found == expected
+    assert [len(column) for column in rows.batch([])] == [0, 0, 0, 0]
+    assert len(rows[3:]) == len(rows.select([])) == 0
 
 
 def test_columns_of_unequal_length_are_rejected() -> None:

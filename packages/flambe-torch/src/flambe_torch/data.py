@@ -80,10 +80,10 @@ class ArrayColumn:
         return None
 
     def batch(self, indices: Indices, pad_index: int | float = 0) -> torch.Tensor:
-        return torch.from_numpy(_wide(self.values[np.asarray(indices)]))
+        return torch.from_numpy(_wide(self.values[_numbers(indices)]))
 
     def select(self, indices: Indices) -> ArrayColumn:
-        return ArrayColumn(self.values[np.asarray(indices)])
+        return ArrayColumn(self.values[_numbers(indices)])
 
 
 class PackedColumn:
@@ -119,7 +119,7 @@ class PackedColumn:
 
     def batch(self, indices: Indices, pad_index: int | float = 0) -> torch.Tensor:
         pad = pad_index if self.pad_index is None else self.pad_index
-        return torch.from_numpy(self.padded(np.asarray(indices), pad))
+        return torch.from_numpy(self.padded(_numbers(indices), pad))
 
     def padded(self, indices: Array, pad_index: int | float) -> Array:
         """The rows at `indices` as one array (B, T, …), T the longest of them and at least 1."""
@@ -130,7 +130,7 @@ class PackedColumn:
         return padded
 
     def select(self, indices: Indices) -> PackedColumn:
-        positions, inside = _positions(self.offsets, np.asarray(indices))
+        positions, inside = _positions(self.offsets, _numbers(indices))
         offsets = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
         return PackedColumn(self.values[positions[inside]], offsets, self.pad_index)
 
@@ -164,14 +164,14 @@ class NestedColumn:
 
     def batch(self, indices: Indices, pad_index: int | float = 0) -> torch.Tensor:
         pad = pad_index if self.inner.pad_index is None else self.inner.pad_index
-        positions, inside = _positions(self.offsets, np.asarray(indices))
+        positions, inside = _positions(self.offsets, _numbers(indices))
         parts = self.inner.padded(positions[inside], pad)
         padded = np.full((*positions.shape, *parts.shape[1:]), pad, dtype=parts.dtype)
         padded[inside] = parts
         return torch.from_numpy(padded)
 
     def select(self, indices: Indices) -> NestedColumn:
-        positions, inside = _positions(self.offsets, np.asarray(indices))
+        positions, inside = _positions(self.offsets, _numbers(indices))
         offsets = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
         return NestedColumn(self.inner.select(positions[inside]), offsets)
 
@@ -284,8 +284,8 @@ def column_of(values: Sequence[Any]) -> Column:
     """The column that fits `values`, one for each row: numbers, sequences of numbers, or anything else."""
     if any(isinstance(value, str | bytes | Mapping) or value is None for value in values):
         return ListColumn(values)
-    if not isinstance(values[0], np.ndarray | torch.Tensor | Sequence):
-        array = np.asarray(values)
+    if not isinstance(values[0], Sequence) and getattr(values[0], "ndim", 0) == 0:
+        array = np.asarray([value.item() if isinstance(value, torch.Tensor) else value for value in values])
         return ListColumn(values) if array.dtype.kind not in "biuf" else ArrayColumn(_narrow(array))
     first = next((value[0] for value in values if len(value)), 0)
     if isinstance(first, str | bytes | Mapping):
@@ -302,10 +302,16 @@ def to_device(column: Any, device: torch.device) -> Any:
     return column.to(device, non_blocking=True) if isinstance(column, torch.Tensor) else column
 
 
+def _numbers(indices: Indices) -> Array:
+    """The indices as an array; an empty list has no type of its own, and is no list of floats."""
+    array = np.asarray(indices)
+    return array if array.size else array.astype(np.int64)
+
+
 def _positions(offsets: Array, indices: Array) -> tuple[Array, Array]:
     """Where the rows' entries lie (B, T), and which of the places (B, T) are inside their row."""
-    starts = offsets[indices]
-    lengths = offsets[indices + 1] - starts
+    starts = offsets[:-1][indices]
+    lengths = offsets[1:][indices] - starts
     places = np.arange(max(int(lengths.max(initial=0)), 1))
     return starts[:, None] + places, places < lengths[:, None]
 
