@@ -118,6 +118,15 @@ def test_perplexity_and_bits_per_character_weigh_tokens_alike() -> None:
         assert metric.lower_is_better
 
 
+def test_surprise_is_summed_exactly_in_low_precision() -> None:
+    predictions, target = scores(3, 400, C).bfloat16(), torch.arange(400) % C
+    rows = predictions.double().log_softmax(dim=1)
+    expected = -rows[torch.arange(400), target].mean().item()
+    metric = BPC()
+    metric.update(predictions, target)
+    assert metric.compute() == pytest.approx(expected / math.log(2), rel=1e-5)
+
+
 def test_names_and_directions() -> None:
     assert BinaryF1().name == "binary_f1"
     named = metrics_of([Accuracy(), F1(), AUC(), BPC(), torchmetrics.MeanSquaredError(), torch.nn.NLLLoss()])

@@ -393,6 +393,16 @@ def test_bf16_trains_on_the_cpu() -> None:
     assert trainer.model[0].weight.dtype == torch.float32
 
 
+def test_losses_of_low_precision_are_averaged_in_a_higher_one(recorder: Recorder) -> None:
+    class Constant(nn.Module):
+        def forward(self, predictions: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            return predictions.sum() * 0 + 0.75
+
+    train(make(loss_fn=Constant(), precision="bf16-true", max_steps=1, iter_per_step=600))
+    losses = {name: value for name, value, _ in plain(recorder.take()) if name.endswith("/loss")}
+    assert losses == {"train/loss": 0.75, "dev/loss": 0.75}  # bfloat16 stops counting at 256 times as much
+
+
 class Lit(pl.LightningModule):
     def __init__(self) -> None:
         super().__init__()
@@ -477,6 +487,9 @@ def test_wrong_arguments_are_told() -> None:
         make(lightning={"max_steps": 3})
     with pytest.raises(ValueError, match="two metrics are called 'accuracy'; name the"):
         make(extra_metrics=[Accuracy()])
+    for name in ("max_steps", "iter_per_step", "batches_per_iter"):
+        with pytest.raises(ValueError, match=f"^{name} must be at least 1, but it is 0$"):
+            make(**{name: 0})
     model = net()
     plateau = ReduceLROnPlateau(torch.optim.SGD(model.parameters()), mode="max")
     with pytest.raises(ValueError, match="ReduceLROnPlateau with mode max needs a metric"):

@@ -20,6 +20,17 @@ OURS = frozenset(
 """Lightning's arguments that the trainer's own decide."""
 
 
+def check_counts(**counts: int | None) -> None:
+    """Refuses counts below 1; None leaves one to the trainer.
+
+    Raises:
+        ValueError: the message says which.
+    """
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1, but it is {count}")
+
+
 def check(trainer: Trainer, options: Mapping[str, Any]) -> None:
     """Refuses arguments that do not fit together; `options` are those that Lightning gets.
 

@@ -110,13 +110,14 @@ class Task(pl.LightningModule):
 
 
 class _Mean:
-    """A weighted mean that stays on the device until it is taken."""
+    """A weighted mean that stays on the device until it is taken; float32, whatever the model trains in."""
 
     def __init__(self) -> None:
         self._total: torch.Tensor | float = 0.0
         self._weight = 0
 
     def add(self, value: torch.Tensor, weight: int = 1) -> None:
+        value = value.float()
         self._total = self._total + (value if weight == 1 else value * weight)
         self._weight += weight
 

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from flambe.component import Component
 from flambe.errors import CannotChangeError
 from flambe.logs import log
-from flambe_torch.arguments import check
+from flambe_torch.arguments import check, check_counts
 from flambe_torch.changing import change, change_argument, change_optimizer, split
 from flambe_torch.data import Batch
 from flambe_torch.fit import Fit
@@ -97,6 +97,7 @@ class Trainer(Component):
         callbacks: Sequence[pl.Callback] = (),
         lightning: Mapping[str, Any] | None = None,
     ) -> None:
+        check_counts(max_steps=max_steps, iter_per_step=iter_per_step, batches_per_iter=batches_per_iter)
         self.train_sampler = train_sampler
         self.dev_sampler = dev_sampler
         self.model = model
