@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -45,6 +46,26 @@ def test_one_pass_is_measured_without_dropout_or_gradients() -> None:
     assert sorted(records) == sorted((f"eval/{name}", value, 1) for name, value in made.results.items())
     made.step()
     assert round(made.results["accuracy"], 6) == 0.8, "a second pass begins anew"
+
+
+def test_the_model_is_left_in_the_mode_in_which_it_was() -> None:
+    made = evaluator()
+    made.model.train()
+    made.step()
+    assert made.model.training
+    made.model.eval()
+    made.step()
+    assert not made.model.training
+
+
+def test_no_metric_takes_the_place_of_another() -> None:
+    made = evaluator()
+    message = r"^two metrics are called 'accuracy'; name the extra_metrics by a mapping$"
+    with pytest.raises(ValueError, match=message):
+        Evaluator(made.model, Accuracy(), made.eval_sampler, extra_metrics=[Accuracy(top_k=2)])
+    both = Evaluator(made.model, Accuracy(), made.eval_sampler, extra_metrics={"top_2": Accuracy(top_k=2)})
+    both.step()
+    assert both.results == {"top_2": 1.0, "accuracy": pytest.approx(0.8)}
 
 
 def test_a_saved_evaluator_tells_its_metric() -> None:

@@ -48,8 +48,20 @@ def test_batches_do_not_change_the_predictions() -> None:
 def test_predicting_leaves_the_model_as_it_was() -> None:
     made = predictor()
     made.model.train()
+    made.model.embedding.eval()
     made(QUESTIONS)
-    assert made.model.training
+    with pytest.raises(TypeError):
+        made([7])
+    made.model.dropout.register_forward_pre_hook(_refuse)
+    with pytest.raises(ArithmeticError):
+        made(QUESTIONS)
+    assert not made.model.embedding.training
+    assert all(part.training for part in (made.model, made.model.encoder, made.model.decoder))
+
+
+def _refuse(module: torch.nn.Module, inputs: object) -> None:
+    assert not module.training
+    raise ArithmeticError
 
 
 def test_a_loaded_predictor_predicts_the_same(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from flambe.component import Component
 from flambe.logs import log
 from flambe_torch.data import to_device
 from flambe_torch.metrics import metric_of, metrics_of
-from flambe_torch.predicting import predicted
+from flambe_torch.predicting import evaluating, predicted
 from flambe_torch.samplers import Sampler
 
 
 class Evaluator(Component):
-    """Measures `model` in one pass; logs `eval/<metric>`.
+    """Measures `model` in one pass, in evaluation mode; logs `eval/<metric>`.
 
     Args:
         model: Takes the columns of a batch but the last, which is the target, and returns predictions.
@@ -54,7 +54,10 @@ class Evaluator(Component):
         metric = metric_of(metric_fn)
         self.lower_is_better = metric.lower_is_better
         self._name = metric.name
-        self._metrics = {**metrics_of(extra_metrics), self._name: metric}
+        extras = metrics_of(extra_metrics)
+        if self._name in extras:
+            raise ValueError(f"two metrics are called {self._name!r}; name the extra_metrics by a mapping")
+        self._metrics = {**extras, self._name: metric}
         self.results: dict[str, float] = {}
 
     def step(self) -> bool:
@@ -62,8 +65,8 @@ class Evaluator(Component):
         for metric in self._metrics.values():
             metric.reset()
         device, before = _device(self.accelerator), next(self.model.parameters(), torch.empty(0)).device
-        self.model.to(device).eval()
-        with torch.no_grad():
+        self.model.to(device)
+        with torch.no_grad(), evaluating(self.model):
             for batch in self.eval_sampler:
                 moved = tuple(to_device(column, device) for column in batch)
                 predictions, target = predicted(self.model, moved)

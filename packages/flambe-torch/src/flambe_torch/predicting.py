@@ -1,11 +1,26 @@
-"""What a model says of a batch, in the form that losses and metrics take."""
+"""What a model says of a batch, in the form that losses and metrics take; and models that only predict."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from flambe_torch.data import Batch
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode; afterwards each part of it is in the mode in which it was."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def predicted(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from flambe.component import Component
 from flambe_nlp.classification.processor import TCProcessor
+from flambe_torch.predicting import evaluating
 
 
 class Prediction(NamedTuple):
@@ -61,10 +62,9 @@ class TextPredictor(Component):
     @torch.no_grad()
     def _predicted(self, texts: Sequence[str]) -> Iterator[Prediction]:
         device = next(self.model.parameters()).device
-        was_training = self.model.training
-        self.model.eval()
-        scores = self.model(self.processor.process(texts).to(device))  # (B, C)
-        self.model.train(was_training)
+        tokens = self.processor.process(texts).to(device)  # (B, T)
+        with evaluating(self.model):
+            scores = self.model(tokens)  # (B, C)
         best = scores.max(dim=1)
         labels = self.processor.names(best.indices)
         return map(Prediction, labels, best.values.exp().tolist())

@@ -12,6 +12,7 @@ from torch import nn
 from flambe_nlp.pretrained.architecture import embeddings_part, layers_of, layers_part, set_dropout, whole
 from flambe_nlp.pretrained.source import Source, config_of, settings_of
 from flambe_torch.nn import Module, pooling_of
+from flambe_torch.predicting import evaluating
 
 POOLER = "pooler"
 DEFAULT_POOLING = "mean"
@@ -125,11 +126,9 @@ class PretrainedTransformerEmbeddings(_Pretrained):
     @property
     def output_size(self) -> int:
         """E; for some models (ALBERT, ELECTRA) it is smaller than H."""
-        was_training = self.embeddings.training
-        with torch.no_grad():
-            device = next(self.parameters()).device
-            vectors = self.embeddings.eval()(input_ids=torch.zeros(1, 1, dtype=torch.long, device=device))
-        self.embeddings.train(was_training)
+        device = next(self.parameters()).device
+        with torch.no_grad(), evaluating(self.embeddings):
+            vectors = self.embeddings(input_ids=torch.zeros(1, 1, dtype=torch.long, device=device))
         return int(vectors.shape[-1])
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
