@@ -105,6 +105,31 @@ def test_lists_are_converted_and_padded_as_asked() -> None:
     assert (tokens.tolist(), target.tolist()) == ([[1, 2], [3, 9]], [[5, 8], [6, 7]])
 
 
+@pytest.mark.parametrize(("downsample", "count"), [(0.25, 5), (7, 7), (1.0, 20), (50, 20), (0.001, 1)])
+def test_some_of_the_rows_are_chosen_once(downsample: float, count: int) -> None:
+    def chosen(choice: int, seed: int = 8) -> list[int]:
+        sampler = BaseSampler(rows(20), 3, downsample=downsample, downsample_seed=choice, seed=seed)
+        first, second, evaluated = (
+            [row for batch in labels(drawn) for row in batch]
+            for drawn in (sampler.batches(0, training=True), sampler.batches(1, training=True), sampler)
+        )
+        assert len(sampler) == -(-count // 3)
+        assert sorted(first) == sorted(second) == evaluated, "in each pass the same"
+        return evaluated
+
+    assert len(set(chosen(0))) == count
+    assert chosen(0) == chosen(0, seed=9), "in whatever order they are drawn"
+    assert len({tuple(chosen(choice)) for choice in range(5)}) == 1 or count < 20
+    assert len({tuple(chosen(choice)) for choice in range(5)}) > 1 or count == 20
+
+
+@pytest.mark.parametrize("downsample", [0, -3, 0.0, 1.5, float("nan"), True])
+def test_a_number_of_rows_that_cannot_be_is_told(downsample: float) -> None:
+    message = rf"^downsample must be a share up to 1.0 or a whole number from 1, not {downsample!r}$"
+    with pytest.raises(ValueError, match=message):
+        BaseSampler(rows(3), downsample=downsample)
+
+
 def test_wrong_arguments_are_told() -> None:
     with pytest.raises(ValueError, match="batch_size and pool_batches must be at least 1: 0, 50"):
         BaseSampler(rows(3), 0)

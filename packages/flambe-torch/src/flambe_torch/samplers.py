@@ -60,6 +60,9 @@ class BaseSampler(Sampler):
         bucket_by_length: Put rows of similar length together, which saves padding. In training rows are
             shuffled first, then sorted within pools of `pool_batches` batches, and the batches shuffled.
         pool_batches: Batches in a pool: more of them save more padding, fewer mix the rows better.
+        downsample: Draw from so many of the rows only, the same in each pass: a share of them, above 0 up to
+            1.0, or a whole number.
+        downsample_seed: Chooses them; their order stays. The same seed and number give the same rows.
 
     Example:
         >>> sampler = BaseSampler([([4, 5, 6], 0), ([7], 1), ([8, 9], 0)], batch_size=2)
@@ -78,10 +81,12 @@ class BaseSampler(Sampler):
         drop_last: bool = False,
         bucket_by_length: bool = False,
         pool_batches: int = 50,
+        downsample: float | int | None = None,
+        downsample_seed: int = 0,
     ) -> None:
         if batch_size < 1 or pool_batches < 1:
             raise ValueError(f"batch_size and pool_batches must be at least 1: {batch_size}, {pool_batches}")
-        self.data = Rows.of(data)
+        self.data = _downsampled(Rows.of(data), downsample, downsample_seed)
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.pad_index = pad_index
@@ -127,6 +132,16 @@ class BaseSampler(Sampler):
 
     def _pools(self, order: Array) -> list[Array]:
         return _split(order, self.batch_size * self.pool_batches)
+
+
+def _downsampled(data: Rows, wanted: float | int | None, seed: int) -> Rows:
+    if wanted is None:
+        return data
+    if isinstance(wanted, bool) or wanted <= 0 or (isinstance(wanted, float) and not wanted <= 1):
+        raise ValueError(f"downsample must be a share up to 1.0 or a whole number from 1, not {wanted!r}")
+    count = max(1, round(wanted * len(data))) if isinstance(wanted, float) else wanted
+    chosen: Array = np.random.default_rng(seed).permutation(len(data))[:count]
+    return data.select(np.sort(chosen))
 
 
 def _split(order: Array, size: int) -> list[Array]:
