@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from flambe_nlp.errors import DataError
 from flambe_nlp.fields import LabelField
@@ -17,6 +18,20 @@ def test_labels_are_numbered_by_the_alphabet() -> None:
     assert field.label_count.tolist() == [1, 2, 1]
     assert field.label_freq.tolist() == [0.25, 0.5, 0.25]
     assert field.label_inv_freq.tolist() == [4, 2, 4]
+
+
+def test_frequencies_are_weights_of_a_loss() -> None:
+    field = LabelField(labels=["HUM", "LOC", "NUM"])
+    field.setup(["LOC", "HUM", "LOC"])
+    assert field.label_inv_freq.tolist() == [3, 1.5, 0]
+    scores, target = torch.randn(4, 3).log_softmax(dim=1), torch.tensor([1, 0, 1, 2])
+    weights = [[3, 1.5, 0][label] for label in target]
+    surprises = [-weight * scores[row, target[row]] for row, weight in enumerate(weights)]
+    for loss in (
+        torch.nn.NLLLoss(weight=field.label_inv_freq),
+        torch.nn.CrossEntropyLoss(field.label_inv_freq),
+    ):
+        torch.testing.assert_close(loss(scores, target), sum(surprises) / sum(weights))
 
 
 def test_given_labels_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,3 +95,5 @@ def test_a_field_that_learned_nothing_says_what_to_do() -> None:
     message = "^the label field has no labels yet: call setup with the training labels$"
     with pytest.raises(ValueError, match=message):
         LabelField().process(["HUM"])
+    with pytest.raises(ValueError, match=message):
+        _ = LabelField().label_inv_freq

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from flambe_nlp.errors import DataError
 from flambe_nlp.fields.field import Field
 from flambe_nlp.vocabulary import Vocabulary, listed
 from flambe_torch.data import ArrayColumn
+
+_NOT_READY = "the label field has no labels yet: call setup with the training labels"
 
 
 class LabelField(Field):
@@ -25,8 +28,8 @@ class LabelField(Field):
 
     Attributes:
         labels: The labels' names, by number.
-        label_count: How often each was seen in training, (C,); `label_freq` is its share, and
-            `label_inv_freq` the inverse of that, as weights of a loss (0 for a label that was not seen).
+        label_count: How often each was seen in training, (C,) int64; `label_freq` is its share, (C,) float32,
+            and `label_inv_freq` the inverse of that, as `weight` of a loss (0 for a label that was not seen).
 
     Example:
         >>> field = LabelField()
@@ -54,7 +57,7 @@ class LabelField(Field):
     @property
     def vocab(self) -> Vocabulary:
         if self._vocab is None:
-            raise ValueError("the label field has no labels yet: call setup with the training labels")
+            raise ValueError(_NOT_READY)
         return self._vocab
 
     @property
@@ -66,17 +69,20 @@ class LabelField(Field):
         return len(self.vocab)
 
     @property
-    def label_count(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        return self._count
+    def label_count(self) -> torch.Tensor:
+        if not self.is_ready:
+            raise ValueError(_NOT_READY)
+        return torch.tensor(self._count.tolist(), dtype=torch.int64)
 
     @property
-    def label_freq(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return np.asarray(self._count / max(int(self._count.sum()), 1))
+    def label_freq(self) -> torch.Tensor:
+        counts = self.label_count
+        return counts / counts.sum().clamp(min=1)
 
     @property
-    def label_inv_freq(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        seen = self._count > 0
-        return np.asarray(np.divide(self._count.sum(), self._count, out=np.zeros(len(seen)), where=seen))
+    def label_inv_freq(self) -> torch.Tensor:
+        counts = self.label_count
+        return torch.where(counts > 0, counts.sum() / counts.clamp(min=1), 0.0)
 
     def setup(self, texts: Sequence[str]) -> None:
         """Learn the labels of the training part, and count them.
