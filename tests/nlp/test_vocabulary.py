@@ -28,6 +28,16 @@ def test_counting_keeps_what_is_frequent_enough(
     assert counted.tokens == ("#", *wanted)[:max_size]
 
 
+@pytest.mark.parametrize(
+    ("max_size", "special", "expected"),
+    [(1, ["<pad>", "<unk>"], "the 2 special ones"), (-1, [], "one"), (0, [], "one")],
+)
+def test_there_must_be_room_for_special_tokens(max_size: int, special: list[str], expected: str) -> None:
+    message = f"^a vocabulary of at most {max_size} tokens has no room for {expected}$"
+    with pytest.raises(ValueError, match=message):
+        Vocabulary.counted([["a", "b"]], special=special, max_size=max_size)
+
+
 @given(token_lists)
 def test_encoding_packs_all_lists(lists: list[list[str]]) -> None:
     vocabulary = Vocabulary(["#", "a", "c"], unknown="#")

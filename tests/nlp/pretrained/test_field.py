@@ -99,3 +99,8 @@ def test_a_copy_gives_the_same(bert: str) -> None:
 def test_a_length_of_nothing_is_refused(bert: str) -> None:
     with pytest.raises(ValueError, match="max_len must be at least 1, not 0"):
         BERTTextField(bert, max_len=0)
+    message = "^max_len=2 leaves no room for a token of the text beside 2 special ones$"
+    with pytest.raises(ValueError, match=message):
+        BERTTextField(bert, max_len=2).process(TEXTS)
+    assert BERTTextField(bert, max_len=3).tokenize("who was") == ["[CLS]", "who", "[SEP]"]
+    assert BERTTextField(bert, max_len=1, add_special_tokens=False).tokenize("who was") == ["who"]

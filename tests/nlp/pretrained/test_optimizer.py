@@ -90,6 +90,8 @@ def test_groups_keep_their_own_options() -> None:
     optimizer = TransformerAdamW(groups, lr=0.1, warmup=0.0, total_iterations=N)
     found = [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
     assert found == [(0.3, 0.01), (0.3, 0.0), (0.1, 0.5), (0.1, 0.0)]
+    alone = TransformerAdamW([{"params": first[0].weight}, {"params": first[0].bias, "lr": 0.3}])
+    assert [group["params"] for group in alone.param_groups] == [[first[0].weight], [first[0].bias]]
 
 
 def test_a_resumed_run_is_the_same() -> None:

@@ -56,7 +56,13 @@ class Vocabulary:
 
         Ties go by the alphabet, so that the order depends on nothing but the text. `max_size` counts
         the special tokens too.
+
+        Raises:
+            ValueError: `max_size` leaves no room for them, or for any token.
         """
+        if max_size is not None and max_size < max(1, len(special)):
+            expected = f"the {len(special)} special ones" if special else "one"
+            raise ValueError(f"a vocabulary of at most {max_size} tokens has no room for {expected}")
         counts = Counter(chain.from_iterable(token_lists))
         for token in special:
             counts.pop(token, None)

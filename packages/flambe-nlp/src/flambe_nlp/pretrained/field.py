@@ -43,7 +43,7 @@ class PretrainedTransformerField(Field):
     Args:
         alias: A model's folder, `package:NAME/FOLDER`, or its name on the hub.
         max_len: Cut longer texts to this many tokens, special ones included; what the tokenizer says that its
-            model takes unless given.
+            model takes unless given. There must be room for more than the special ones.
         add_special_tokens: Put the model's special tokens around each text, such as BERT's CLS and SEP.
 
     Attributes:
@@ -157,6 +157,10 @@ class PretrainedTransformerField(Field):
 
             made = Tokenizer.from_str(self._content.text)
             made.no_padding()
+            special = made.num_special_tokens_to_add(is_pair=False) if self.add_special_tokens else 0
+            if self.max_len is not None and self.max_len <= special:
+                room = f"leaves no room for a token of the text beside {special} special ones"
+                raise ValueError(f"max_len={self.max_len} {room}")
             limit = self.max_len or self._content.longest
             if limit is None:
                 made.no_truncation()

@@ -120,7 +120,8 @@ def _groups(params: Params, weight_decay: float) -> Iterable[dict[str, Any]]:
     for group in given if isinstance(given[0], dict) else [{"params": given}]:
         options = {name: value for name, value in group.items() if name != "params"}
         parts: dict[bool, list[torch.nn.Parameter]] = {True: [], False: []}
-        for entry in group["params"]:
+        held = group["params"]
+        for entry in [held] if isinstance(held, torch.Tensor) else held:
             name, parameter = entry if isinstance(entry, tuple) else ("", entry)
             parts[parameter.ndim > 1 and not name.endswith("bias")].append(parameter)
         decay = options.pop("weight_decay", weight_decay)
