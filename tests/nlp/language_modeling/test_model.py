@@ -256,6 +256,14 @@ def test_weights_are_drawn_from_the_given_range() -> None:
     assert float(table[0].abs().max()) == float(layer.bias.abs().max()) == 0
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_what_the_encoder_gives_is_dropped_from_in_training_alone(dropout: float) -> None:
+    model, tokens = make(dropout=dropout), corpus(B * T).view(B, T)
+    assert torch.equal(model(tokens), model(tokens)) == (dropout == 0)
+    model.eval()
+    assert torch.equal(model(tokens), model(tokens))
+
+
 @pytest.mark.parametrize(
     ("made", "what"),
     [

@@ -130,6 +130,37 @@ def test_parts_of_a_module_are_loaded_by_themselves(tmp_path: Path) -> None:
     torch.testing.assert_close(flambe.load(tmp_path / "positions")(x), by_position(x), rtol=0, atol=0)
 
 
+DROPOUTS: dict[str, Callable[[], nn.Module]] = {
+    "attention": lambda: SelfAttentivePooling(E, 3, [4], attention_dropout=0.5),
+    "attention's input": lambda: SelfAttentivePooling(E, 3, [4], input_dropout=0.5),
+    "generalized attention": lambda: GeneralizedPooling(E, [4], attention_dropout=0.5),
+    "generalized attention's input": lambda: GeneralizedPooling(E, [4], input_dropout=0.5),
+    "cnn": lambda: CNNEncoder(E, [7], dropout=0.5),
+    "rnn": lambda: RNNEncoder(E, 7, 2, dropout=0.5),
+    "mlp": lambda: MLPEncoder(E, 7, dropout=0.5),
+    "mixture": lambda: MixtureOfSoftmaxes(E, 3, dropout=0.5),
+    "transformer": lambda: TransformerEncoder(E, dropout=0.5, **SIZES),
+    "embedding": lambda: EmbeddingEncoder(9, E, dropout=0.5),
+    "embedder": lambda: Embedder(EmbeddingEncoder(9, E), dropout=0.5),
+}
+
+
+@pytest.mark.parametrize("name", DROPOUTS)
+def test_what_is_dropped_is_dropped_in_training_alone(name: str) -> None:
+    module = DROPOUTS[name]()
+    x = torch.ones(B, T, dtype=torch.long) if name.startswith("embed") else torch.randn(B, T, E)
+    assert not torch.equal(module(x), module(x))
+    module.eval()
+    assert torch.equal(module(x), module(x))
+
+
+def test_every_layer_of_an_mlp_is_dropped_from() -> None:
+    mlp, sizes = MLPEncoder(E, 3, n_layers=3, hidden_size=7, dropout=0.5), []
+    mlp.dropout.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape[-1]))
+    mlp(torch.randn(B, E))
+    assert sizes == [E, 7, 7]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 @pytest.mark.parametrize("name", EVERY)

@@ -28,7 +28,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
 
 
-@pytest.mark.parametrize("shape", [(B, E), (B, T, E)])
+@pytest.mark.parametrize("shape", [(B, E), (B, T, E), (0, E), (B, 0, E)])
 def test_mixture_is_the_weighted_sum_of_softmaxes(shape: tuple[int, ...]) -> None:
     decoder = MixtureOfSoftmaxes(E, C, k=K, hidden_size=7)
     h = drawn(*shape)

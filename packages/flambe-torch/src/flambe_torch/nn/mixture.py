@@ -42,6 +42,7 @@ class MixtureOfSoftmaxes(Module):
         if k < 1:
             raise ValueError(f"k must be at least 1, but it is {k}")
         self.hidden_size = hidden_size or input_size
+        self.k = k
         self.prior = nn.Linear(input_size, k)
         self.latent = nn.Linear(input_size, k * self.hidden_size)
         self.output = nn.Linear(self.hidden_size, output_size)
@@ -53,7 +54,7 @@ class MixtureOfSoftmaxes(Module):
         """Log-probabilities (…, C) for features (…, input_size)."""
         prior = self.prior(h).log_softmax(dim=-1)  # (…, k)
         latent = torch.tanh(self.latent(h))  # (…, k · hidden_size)
-        latent = latent.view(*h.shape[:-1], -1, self.hidden_size)  # (…, k, hidden_size)
+        latent = latent.view(*h.shape[:-1], self.k, self.hidden_size)  # (…, k, hidden_size)
         each = self.output(self.dropout(latent)).log_softmax(dim=-1)  # (…, k, C)
         mixed = torch.logsumexp(prior[..., None] + each, dim=-2)  # (…, C)
         return mixed if self.take_log else mixed.exp()
