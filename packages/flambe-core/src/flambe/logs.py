@@ -53,7 +53,7 @@ class MetricSink(Protocol):
         """Begin a run whose results lie in `folder`."""
 
     def write(self, stage: str, variant: str, records: Sequence[Record]) -> None:
-        """Take what a trial logged, in order."""
+        """Take what a trial logged, in order; all or nothing where a value cannot be shown, which raises."""
 
     def restart(self, stage: str, variant: str, records: Sequence[Record]) -> None:
         """Forget what this trial logged, but for `records`: it goes on from an earlier step."""
