@@ -1,6 +1,7 @@
 """The commands as a person or a program uses them: exit codes, stdout, stderr."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,27 @@ def test_a_failed_stage_gives_exit_code_1_and_says_how_to_go_on(flambe, config) 
     assert "failed: try/default: RuntimeError: bad luck at step 2" in said.err
     assert f"when it is mended, go on with: flambe run {config} try.at=2 --resume" in said.err
     assert "Traceback" not in said.err
+
+
+def test_a_config_whose_name_is_no_utf8_is_run(flambe, config) -> None:
+    odd = config.rename(config.parent / os.fsdecode(b"\xff.yaml"))
+    assert flambe("run", odd).code == 0
+    assert flambe("run", odd, "--resume").code == 0
+    assert flambe("show", "flambe-output/output__walks").code == 0
+
+
+def test_an_error_that_names_a_file_that_is_no_utf8_is_a_failed_trial(flambe, config, monkeypatch) -> None:
+    (config.parent / "reading_it.py").write_text(
+        "def read(name):\n    raise OSError(f'cannot read x\\udcff{name}')\n"
+    )
+    monkeypatch.syspath_prepend(str(config.parent))
+    config.write_text("my: reading_it\n---\nname: bad\nmax_failures: 0\npipeline: {try: !my.read y}\n")
+    said = flambe("run", config)
+    assert said.code == 1
+    assert "failed: try/default: OSError: cannot read x" in said.err
+    trial = json.loads((config.parent / "flambe-output/output__bad/try/default/trial.json").read_bytes())
+    assert trial["error"] == r"OSError: cannot read x\udcffy"
+    assert flambe("show", "flambe-output/output__bad").code == 0
 
 
 @pytest.mark.parametrize(

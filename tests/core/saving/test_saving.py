@@ -282,3 +282,9 @@ def test_a_save_in_the_memory_of_fsspec_can_be_listed(model: parts.Model) -> Non
     url = f"memory://{uuid.uuid4().hex}/s"
     saving.save(model, url)
     assert open_storage(url).list("layers") == ["0", "1"]
+
+
+@pytest.mark.parametrize("name", ["x\udcff.txt", {"x\udcff": 1}, ["\ud800"]])
+def test_an_argument_that_yaml_cannot_write_comes_back(tmp_path: Path, name: object) -> None:
+    saving.save(parts.Model(parts.Encoder(1), heads=name), tmp_path / "s")
+    assert saving.load(tmp_path / "s").heads == name

@@ -63,6 +63,12 @@ def test_every_state_comes_back_equal_and_of_the_same_types(value: Any) -> None:
     assert same(value, round_trip(value))
 
 
+def test_a_text_that_is_no_utf8_comes_back() -> None:
+    """Python reads such from the names of files whose bytes are no text."""
+    value = {"a\udcff": ["\ud800é", "\udfff"]}
+    assert round_trip(value) == value
+
+
 def test_numbers_of_numpy_keep_their_type() -> None:
     back = round_trip([np.float32(1.5), np.int64(3)])
     assert back == [1.5, 3]

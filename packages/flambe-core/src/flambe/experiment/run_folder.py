@@ -128,7 +128,8 @@ class RunFolder:
 
 
 def _text(values: Mapping[str, Any]) -> bytes:
-    return json.dumps(values, indent=2, ensure_ascii=False, default=str).encode() + b"\n"
+    text = json.dumps(values, indent=2, ensure_ascii=False, default=str)
+    return text.encode("utf-8", "backslashreplace") + b"\n"  # a config's name may be no UTF-8
 
 
 def extensions_of(events: Iterable[Mapping[str, Any]]) -> Counter[str]:

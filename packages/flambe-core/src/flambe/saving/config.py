@@ -127,7 +127,7 @@ class ConfigWriter:
         return config.node
 
     def _plain_node(self, live: Any, steps: Steps, owner: PartConfig) -> Node:
-        if live is None or type(live) in (bool, int, float, str):
+        if live is None or type(live) in (bool, int, float) or _is_text(live):
             return Scalar(live)
         if type(live) is dict and all(_is_key(key) for key in live):
             entries = (Entry(k, self._node(v, (*steps, _step(k)), None, owner)) for k, v in live.items())
@@ -281,7 +281,12 @@ def _relative(folder: str, start: str) -> str:
 
 
 def _is_key(key: object) -> bool:
-    return key is None or type(key) in (str, int, float, bool)
+    return key is None or type(key) in (int, float, bool) or _is_text(key)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a text that YAML can write: one without half a surrogate pair."""
+    return type(value) is str and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _step(key: Any) -> str | int:

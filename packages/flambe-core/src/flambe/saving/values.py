@@ -143,7 +143,8 @@ def _codec_value(name: str, codec: Any, read: ReadFile, codecs: Sequence[StateCo
 
 def to_json(value: Any) -> bytes:
     """The text of a JSON file; only what `encode` gives."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"  # half a surrogate pair becomes JSON's own escape
 
 
 def is_small(value: Any, limit: int = 1000) -> bool:

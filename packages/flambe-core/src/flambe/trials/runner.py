@@ -203,8 +203,9 @@ class _Run:
 
 
 def one_line(error: BaseException) -> str:
-    """The exception's type and message; our own errors speak for themselves."""
+    """The exception's type and message, as what any terminal takes; our own errors speak for themselves."""
     text = " ".join(str(error).split()) or "no message"
+    text = text.encode("utf-8", "backslashreplace").decode()  # it may name a file that is no UTF-8
     return text if isinstance(error, FlambeError) else f"{type(error).__name__}: {text}"
 
 
