@@ -155,3 +155,28 @@ pipeline:
     stuck, walk = live(text, lambda run: None).records.values()
     assert stuck.error == "it got nowhere for 20 s (trial_timeout), so its worker was killed"
     assert (stuck.status, walk.status) == ("failed", "done")
+
+
+@pytest.mark.slow
+def test_a_trial_that_waits_for_devices_of_another_run_does_not_hang(live) -> None:
+    import ray
+
+    class Holder:
+        def holds(self) -> bool:
+            return True
+
+    holder = ray.remote(Holder).options(num_cpus=2).remote()
+    assert ray.get(holder.holds.remote())
+
+    def talk(run: Going) -> None:
+        time.sleep(15)
+        ray.kill(holder)
+
+    text = """
+max_failures: 0
+trial_timeout: 8
+pipeline:
+  walk: !my.Stroll {slope: 1.0, max_steps: 5}
+"""
+    (walk,) = live(text, talk).records.values()
+    assert walk.status == "done"

@@ -179,7 +179,7 @@ class Workers:
             self._dismiss(other)  # it holds devices that are about to be used
         options: Mapping[str, Any] = _options(dict(shape), node)
         actor = ray.remote(Worker).options(**options).remote(self._order, list(sys.path))
-        slot = Slot(actor, shape, node=node)
+        slot = Slot(actor, shape, ready=actor.pid.remote(), node=node)
         self._slots.append(slot)
         return slot
 
