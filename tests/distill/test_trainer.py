@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import pickle
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from flambe_torch.data import ArrayColumn, PackedColumn, Rows
 from flambe_torch.metrics import Accuracy
 from flambe_torch.nn import EmbeddingEncoder, Model, SoftmaxDecoder
 from flambe_torch.samplers import BaseSampler, Sampler
+from flambe_torch.trainer import Trainer
 
 R, C, WORDS = 23, 4, 11
 ALPHA, T = 0.7, 5.0
@@ -262,6 +264,48 @@ def test_columns_may_be_named_or_counted() -> None:
         dev = BaseSampler(spread, 5)
         trainer = make(spread, dev_sampler=dev, keep="last", student_columns=student, teacher_columns=asked)
         torch.testing.assert_close(dict(trained(trainer).student_model.state_dict()), dict(expected))
+
+
+class Padding(Model):
+    """Keeps the number that short rows of its batches were padded with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[int] = set()
+        self.weights = nn.Parameter(torch.zeros(C))
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        (tokens,) = inputs
+        self.seen |= set(tokens[tokens >= WORDS].tolist())
+        return torch.log_softmax(self.weights.expand(len(tokens), C), dim=1)
+
+
+def test_each_view_is_padded_with_the_number_that_the_sampler_has_for_it() -> None:
+    model, student = Padding(), Padding()
+    dev = BaseSampler(table(9, seed=2), 5, pad_index=[WORDS, WORDS + 1, 0])
+    train = BaseSampler(table(), 4, seed=3, pad_index=[WORDS + 2, WORDS + 3, 0])
+    trained(make(train, dev_sampler=dev, model=model, student_model=student))
+    assert model.seen == {WORDS + 3}
+    assert student.seen == {WORDS, WORDS + 2}
+
+
+def test_the_other_arguments_are_those_of_a_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = dict(list(inspect.signature(Trainer.__init__).parameters.items())[1:])
+    ours = inspect.signature(DistillationTrainer.__init__).parameters
+    given = {name: object() for name in arguments}
+    found: dict[str, Any] = {}
+
+    def init(self: Trainer, *args: Any, **kwargs: Any) -> None:
+        found.update(inspect.signature(trainer).bind(self, *args, **kwargs).arguments)
+        raise InterruptedError
+
+    trainer = Trainer.__init__
+    monkeypatch.setattr(Trainer, "__init__", init)
+    student = given.pop("model")
+    with pytest.raises(InterruptedError):
+        DistillationTrainer(teacher_model=teacher(), student_model=student, **given)  # type: ignore[arg-type]
+    assert {name: found[name] for name in arguments} == {**given, "model": student}
+    assert all(ours[name].default == arguments[name].default for name in given)
 
 
 def test_one_text_may_be_for_both() -> None:
