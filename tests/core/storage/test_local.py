@@ -13,6 +13,7 @@ from typing import BinaryIO
 import pytest
 
 from flambe.errors import OutputLockedError, SavingError
+from flambe.storage import lock
 from flambe.storage.local import LocalStorage
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
@@ -241,6 +242,45 @@ def test_who_only_looks_refuses_nobody(tmp_path: Path) -> None:
 
 
 @posix
+def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last owner may let go, and remove the file, between our finding it and our locking it."""
+    take, tries = lock._take, []
+
+    def take_late(descriptor: int) -> bool:
+        if not tries:
+            (tmp_path / ".lock").unlink()
+        tries.append(descriptor)
+        return take(descriptor)
+
+    monkeypatch.setattr(lock, "_take", take_late)
+    with LocalStorage(tmp_path).lock():
+        assert len(tries) == 2
+        with pytest.raises(OutputLockedError):
+            LocalStorage(tmp_path).lock()
+
+
+@posix
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("keep", [True, False])
+def test_every_file_of_a_durable_folder_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, durable: bool, keep: bool
+) -> None:
+    storage, synced = LocalStorage(tmp_path), set()
+    storage.write_folder("f", {"old": b"0", "seal": b""})
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    storage.write_folder("f", {"a": b"1", "b/c": b"2", "seal": b""}, keep=keep, durable=durable)
+    for name in ("a", "b/c", "b", "seal", ""):
+        assert ((tmp_path / "f" / name).stat().st_ino in synced) is durable, name
+
+
 def test_a_forked_child_does_not_hold_the_lock(tmp_path: Path) -> None:
     code = """
         import os, sys, time

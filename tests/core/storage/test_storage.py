@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from flambe.errors import MissingFileError, OutputLockedError, SavingError
 from flambe.storage.local import LocalStorage
-from flambe.storage.remote import RemoteStorage
+from flambe.storage.remote import LOCK_SECONDS, RemoteStorage
 from flambe.storage.storage import Storage, clean_path, open_storage, protocol_of
 
 Open = Callable[[], Storage]
@@ -153,6 +156,31 @@ def test_a_lock_names_its_owner_and_can_be_taken_again(open_it: Open) -> None:
     lock.release()
     with open_it().lock():
         pass
+
+
+def test_a_lock_at_a_url_that_nobody_renews_is_over() -> None:
+    storage = RemoteStorage(f"memory://{uuid.uuid4().hex}/run")
+    owner = {"pid": 1, "host": "gone", "owner": "someone"}
+    for age, locked in [(LOCK_SECONDS / 2, True), (LOCK_SECONDS + 1, False)]:
+        storage.write(".lock", json.dumps({**owner, "time": time.time() - age}).encode())
+        assert storage.is_locked() is locked
+    with storage.lock():
+        assert storage.is_locked()
+
+
+def test_a_folder_that_is_written_over_does_not_count_meanwhile(open_it: Open) -> None:
+    storage = open_it()
+    storage.write_folder("f", {"a": b"1", "seal": b"old"})
+    storage.write("f/other", b"2")
+    seen = []
+
+    def content(stream: BinaryIO) -> None:
+        seen.append(open_it().exists("f/seal"))
+        stream.write(b"3")
+
+    storage.write_folder("f", {"a": content, "seal": b"new"}, keep=True)
+    assert seen == [False]
+    assert [storage.read(f"f/{name}") for name in storage.list("f")] == [b"3", b"2", b"new"]
 
 
 def test_whether_it_is_locked_is_seen_without_taking_the_lock(open_it: Open) -> None:
