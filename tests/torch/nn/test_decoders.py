@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from flambe_torch.nn import (
+    CNNEncoder,
     Embedder,
     EmbeddingEncoder,
     LogisticRegression,
+    MeanPooling,
     MixtureOfSoftmaxes,
     MLPEncoder,
     RNNEncoder,
@@ -72,6 +76,27 @@ def test_sequential_hands_the_mask_to_those_that_take_one() -> None:
     by_position = Sequential(encoder, pooled)
     assert by_position.output_size == 8
     torch.testing.assert_close(by_position(x, MASK), pooled(encoder(x, MASK), MASK))
+
+
+def test_masks_of_sequences_whose_length_changed_are_refused() -> None:
+    strided = CNNEncoder(E, [7], stride=2)
+    tail = "give the module that changes the length a pooling of its own"
+    model = Sequential(encoder=strided, pooled=MeanPooling())
+    message = f"'pooled' takes a mask, which is (4, 6), but it gets (4, 3, 7): {tail}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        model(drawn(B, T, E), MASK)
+    assert model(drawn(B, T, E)).shape == (B, 7)
+    tokens = MASK.long()
+    embedder = Embedder(EmbeddingEncoder(9, E), strided, "last")
+    message = f"the pooling takes a mask, which is (4, 6), but it gets (4, 3, 7): {tail}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        embedder(tokens)
+    inside = CNNEncoder(E, [T], stride=2, pooling="last")  # what it gives looks like tokens
+    with pytest.raises(ValueError, match=r"^the embedder is given a pooling, but its encoder pools itself; "):
+        Embedder(EmbeddingEncoder(9, E), inside, "last")(tokens)
+    assert Embedder(EmbeddingEncoder(9, E), inside)(tokens).shape == (B, T)
+    nested = Sequential(encoder=CNNEncoder(E, [7], pooling="max"), rest=Sequential(SoftmaxDecoder(7, C)))
+    assert nested(drawn(B, T, E), MASK).shape == (B, C)
 
 
 def test_embedder_goes_from_tokens_to_one_vector() -> None:

@@ -45,10 +45,16 @@ class Sequential(Module, nn.Sequential):
         raise AttributeError("no module of this Sequential has an output_size")
 
     def forward(self, x: Any, mask: torch.Tensor | None = None) -> Any:
-        """What the last module returns for x; the mask is (B, T), true where a token is."""
+        """What the last module returns for x; the mask is (B, T), true where a token is.
+
+        Raises:
+            ValueError: a module that takes a mask gets sequences of another length.
+        """
         for name, module in self.named_children():
             if mask is not None and name in self._masked and x.shape[:2] == mask.shape:
                 x = module(x, mask=mask)
+            elif mask is not None and name in self._masked and x.ndim > 2:  # not pooled yet
+                raise ValueError(_other_places(f"{name!r} takes a mask", x, mask))
             else:
                 x = module(x)
         return x
@@ -101,6 +107,12 @@ class Embedder(Module):
         if self.encoder is not None:
             x = self.encoder(x, mask)
         if self.pooling is not None:
+            if x.ndim < 3:
+                raise ValueError(
+                    "the embedder is given a pooling, but its encoder pools itself; leave out one"
+                )
+            if x.shape[:2] != mask.shape:
+                raise ValueError(_other_places("the pooling takes a mask", x, mask))
             x = self.pooling(x, mask)
         encoded: torch.Tensor = x
         return encoded
@@ -130,6 +142,13 @@ class LogisticRegression(Model):
 
 def _all_named(modules: tuple[nn.Module, ...], named: dict[str, nn.Module]) -> dict[str, nn.Module]:
     return {**{str(place): module for place, module in enumerate(modules)}, **named}
+
+
+def _other_places(what: str, x: torch.Tensor, mask: torch.Tensor) -> str:
+    return (
+        f"{what}, which is {tuple(mask.shape)}, but it gets {tuple(x.shape)}: "
+        "give the module that changes the length a pooling of its own"
+    )
 
 
 def _takes_mask(module: nn.Module) -> bool:
