@@ -72,6 +72,12 @@ def test_warmup_rises_then_decays(decay: Any, behind: Any) -> None:
         assert rates(scheduler, 3) == pytest.approx([0.5] * 3), "what comes behind the end"
 
 
+@pytest.mark.parametrize("decay", ["linear", "cosine"])
+def test_behind_the_last_update_the_rate_stays(decay: Any) -> None:
+    scheduler = WarmupLR(optimizer(), warmup=2, total=6, decay=decay, min_factor=0.1)
+    assert [scheduler.factor(updates) for updates in range(6, 15)] == pytest.approx([0.1] * 9)
+
+
 def test_warmup_may_be_a_share_or_nothing() -> None:
     assert rates(WarmupLR(optimizer(), 0.25, 8), 8) == rates(WarmupLR(optimizer(), 2, 8), 8)
     assert rates(WarmupLR(optimizer(), 0, 4), 4) == pytest.approx([2, 1.5, 1, 0.5])

@@ -140,6 +140,7 @@ DROPOUTS: dict[str, Callable[[], nn.Module]] = {
     "mlp": lambda: MLPEncoder(E, 7, dropout=0.5),
     "mixture": lambda: MixtureOfSoftmaxes(E, 3, dropout=0.5),
     "transformer": lambda: TransformerEncoder(E, dropout=0.5, **SIZES),
+    "transformer's input": lambda: TransformerEncoder(E, dropout=0.5, **{**SIZES, "n_layers": 0}),
     "embedding": lambda: EmbeddingEncoder(9, E, dropout=0.5),
     "embedder": lambda: Embedder(EmbeddingEncoder(9, E), dropout=0.5),
 }
