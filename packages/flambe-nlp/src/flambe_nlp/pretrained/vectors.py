@@ -28,9 +28,9 @@ class HeldOut(Protocol):
 class EncoderVectors(Component):
     """Word vectors without a file: each word of a vocabulary goes through a pretrained transformer alone.
 
-    A word's vector is the mean over its pieces; of all of them the `size` principal components are kept
-    and scaled. What pads, and what stands for unknown words, gets zeros, which is the mean. The same
-    model and vocabulary give the same vectors.
+    A word's vector is the mean over its pieces. With `size`, only so many principal components are kept,
+    about the mean of all words. All numbers are scaled. What pads, and what stands for unknown words, gets
+    zeros, which with `size` is the mean. The same model and vocabulary give the same vectors.
 
     Args:
         alias: A model's folder, `package:NAME/FOLDER`, or its name on the hub.
