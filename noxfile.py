@@ -109,7 +109,7 @@ def lowest(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """The benchmarks whose figures the documentation quotes; but `table1.py`, which takes an hour."""
-    install(session, PACKAGES)
+    install(session, PACKAGES, *SEARCHING)
     for script in sorted(pathlib.Path("benchmarks").glob("*.py")):
         if script.stem != "table1":
             session.run("python", str(script))

@@ -1,6 +1,7 @@
 """The speed of Flambé's SRU over that of the `sru` package on the CPU, side by side in one process.
 
-    python benchmarks/sru_speed.py [--threads 1 2] [--seconds 30] [--units 256] [--batch 64] [--length 24]
+    python benchmarks/sru_speed.py [--threads 1 2] [--seconds 30] [--layers 4] [--units 256] [--batch 64]
+        [--length 24]
 
 The two take turns, run by run, with the same parameters on the same batch, so that whatever else the machine
 does slows both. For each number of threads and each task it prints the median of the pairs'

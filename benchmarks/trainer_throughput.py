@@ -1,6 +1,6 @@
 """The Trainer's throughput over a bare PyTorch loop on the same batches, side by side in one process.
 
-    python benchmarks/trainer_throughput.py [--threads 1] [--seconds 60]
+    python benchmarks/trainer_throughput.py [--threads 1 2] [--seconds 60]
 
 A 2-layer LSTM (256 units, embedding 300) classifies the questions of TREC in batches of 32; a step is 100 or
 10 iterations and one pass over 2 dev batches. The loop and the Trainer take turns, step by step, so that
