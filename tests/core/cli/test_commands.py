@@ -263,6 +263,12 @@ def test_describe_shows_arguments_and_documentation(flambe) -> None:
     assert "Takes random steps" in said.out
 
 
+@pytest.mark.parametrize("header", ["walking", "my=", "=walking"])
+def test_describe_takes_a_header_with_alias_and_module(flambe, header: str) -> None:
+    said = flambe("describe", "my.Walk", "--header", header)
+    assert (said.code, said.err.splitlines()[-1]) == (2, "Error: --header takes ALIAS=MODULE")
+
+
 def test_an_unknown_tag_is_an_error_with_the_nearest_name(flambe) -> None:
     said = flambe("describe", "Experimnt")
     assert said.code == 1
@@ -281,6 +287,27 @@ def test_a_secrets_file_that_is_missing_is_named(flambe, config) -> None:
     assert flambe("run", config, "--secrets", "no.ini").err == "flambe: there is no secrets file no.ini\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("secrets.ini", b"[a]\nb=\xff\n", "secrets.ini: this is not UTF-8 text"),
+        (".", None, "cannot read the secrets file .: Is a directory"),
+        ("secrets.ini", b"b = hush\n", "secrets.ini:1: not an ini file of sections"),
+    ],
+)
+def test_a_secrets_file_that_cannot_be_read_is_named(
+    flambe, config, name: str, data: bytes | None, message: str
+) -> None:
+    if data is not None:
+        (config.parent / name).write_bytes(data)
+    assert flambe("check", config, "--secrets", name) == (1, "", f"flambe: {message}\n")
+
+
+def test_a_secrets_file_may_begin_with_a_byte_order_mark(flambe, config) -> None:
+    (config.parent / "secrets.ini").write_text("\ufeff[a]\nb = hush\n", encoding="utf-8")
+    assert flambe("check", config, "base=!secret a.b", "--secrets", "secrets.ini").code == 0
+
+
 def test_a_new_extension_is_a_package_whose_example_checks(flambe, tmp_path: Path, monkeypatch) -> None:
     assert flambe("new", "extension", "my-walks").code == 0
     monkeypatch.syspath_prepend(str(tmp_path / "my-walks/src"))
@@ -295,6 +322,13 @@ def test_a_new_extension_never_writes_over_a_folder(flambe, tmp_path: Path) -> N
     (tmp_path / "full/thesis.txt").touch()
     assert flambe("new", "extension", "full").code == 2
     assert flambe("new", "extension", "not a name!").code == 2
+    assert flambe("new", "extension", "größe").code == 2  # no package on PyPI can be called so
+    (tmp_path / "file").touch()
+    assert flambe("new", "extension", "file/walks") == (
+        1,
+        "",
+        "flambe: cannot make file/walks: Not a directory\n",
+    )
 
 
 def test_help_imports_no_framework(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ def command(registry: Registry, *, tag: str, header: tuple[str, ...]) -> int:
     from flambe.registry.describe import describe
 
     aliases = dict(entry.partition("=")[::2] for entry in header)
+    if not all(alias and module for alias, module in aliases.items()):
+        raise click.UsageError("--header takes ALIAS=MODULE")
     known = registry.with_aliases(aliases) if aliases else registry
     click.echo(describe(known, tag.removeprefix("!")).text())
     return 0

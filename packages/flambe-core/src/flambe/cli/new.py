@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from flambe.errors import FlambeError
+
 PROJECT = """\
 [build-system]
 requires = ["hatchling>=1.26"]
@@ -92,11 +94,20 @@ def extension(*, name: str) -> int:
     """Make the folder NAME: a pip-installable package with one stage, and an experiment that uses it."""
     folder = Path(name)
     module = folder.name.replace("-", "_")
-    if not module.isidentifier() or keyword.iskeyword(module):
+    if not module.isascii() or not module.isidentifier() or keyword.iskeyword(module):
         raise click.UsageError(f"{folder.name!r} cannot be the name of a Python package")
-    if folder.exists() and any(folder.iterdir()):
-        raise click.UsageError(f"{folder} exists and is not empty")
     names = {"module": module, "distribution": folder.name.replace("_", "-").lower()}
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise click.UsageError(f"{folder} exists and is not empty")
+        _write(folder, module, names)
+    except OSError as error:
+        raise FlambeError(f"cannot make {folder}: {error.strerror}") from error
+    click.echo(f"made {folder}; try: cd {folder} && flambe run -i example.yaml")
+    return 0
+
+
+def _write(folder: Path, module: str, names: dict[str, str]) -> None:
     source = folder / "src" / module
     source.mkdir(parents=True)
     for path, text in [
@@ -107,5 +118,3 @@ def extension(*, name: str) -> int:
     ]:
         path.write_text(text.format(**names), encoding="utf-8")
     (source / "py.typed").touch()
-    click.echo(f"made {folder}; try: cd {folder} && flambe run -i example.yaml")
-    return 0

@@ -28,7 +28,11 @@ def read_secrets(file: str | None) -> dict[str, dict[str, str]]:
         return {}
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read(path, encoding="utf-8")
+        parser.read_string(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise FlambeError(f"cannot read the secrets file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise FlambeError(f"{path}: this is not UTF-8 text") from error
     except configparser.Error as error:
         place = getattr(error, "lineno", None)
         raise FlambeError(f"{path}{f':{place}' if place else ''}: not an ini file of sections") from error
