@@ -156,7 +156,9 @@ class Bomb:
         '{"$set": [[]]}',
         "\xff",
         '{"seen":{"$mapping":[1]}}',
+        "[" * 100_000,
     ],
+    ids=lambda text: text[:20],
 )
 def test_a_state_that_nobody_wrote_is_refused(encoder: Path, text: str) -> None:
     forge(encoder, "state.json", text.encode("latin-1"))
@@ -214,3 +216,18 @@ def test_links_that_nobody_wrote_are_refused(encoder: Path, text: str) -> None:
     with pytest.raises(SavingError) as caught:
         saving.load(encoder)
     assert str(caught.value).startswith(f"{encoder}")
+
+
+def test_a_seal_that_is_nested_without_end_is_refused(encoder: Path) -> None:
+    (encoder / SEAL).write_bytes(b"[" * 100_000)
+    with pytest.raises(DamagedSaveError) as caught:
+        saving.load(encoder)
+    assert str(caught.value).startswith(f"{encoder / SEAL} was altered")
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"a": 3}', "[" * 100_000], ids=["list", "number", "deep"])
+def test_links_that_nobody_wrote_are_not_copied_along(encoder: Path, tmp_path: Path, text: str) -> None:
+    forge(encoder, "links.json", text.encode())
+    with pytest.raises(DamagedSaveError) as caught:
+        saving.copy_save(str(encoder.parent), encoder.name, str(tmp_path / "copy"))
+    assert str(caught.value) == f"{encoder / 'links.json'} is no file that Flambé wrote"

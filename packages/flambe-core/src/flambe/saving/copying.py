@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Iterator
 
 from flambe.errors import MissingFileError, SavingError
 from flambe.registry.registry import Registry
-from flambe.saving.config import LINKS
+from flambe.saving.reading import links_of
 from flambe.saving.seal import SEAL, SealedFolder
 from flambe.storage.storage import Content, Storage, open_storage
 
@@ -63,11 +62,9 @@ def _with_needed(source: Storage, folder: str) -> list[str]:
 def _needs(saved: SealedFolder) -> Iterator[str]:
     """The folders of the other saves whose objects the links of `saved` lead to."""
     for folder in saved.walk():
-        if LINKS not in folder:
-            continue
-        for link in json.loads(folder.read(LINKS)).values():
+        for link in links_of(folder).values():
             if "save" in link and "value" not in link:
-                yield posixpath.normpath(posixpath.join(folder.folder, link["save"]))
+                yield posixpath.normpath(posixpath.join(folder.folder, str(link["save"])))
 
 
 def _copy(saved: SealedFolder, name: str, target: Storage, place: str) -> None:

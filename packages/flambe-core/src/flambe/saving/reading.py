@@ -289,7 +289,7 @@ def _parts_by_folder(root: SealedFolder, node: Node) -> dict[str, _Saved]:
     found: dict[str, _Saved] = {}
     for folder in root.walk():
         name = folder.folder
-        found[name] = _Saved(steps_of.get(name, ()), folder, _version(folder), _links(folder))
+        found[name] = _Saved(steps_of.get(name, ()), folder, _version(folder), links_of(folder))
     return found
 
 
@@ -297,12 +297,17 @@ def _version(folder: SealedFolder) -> SavedVersion:
     return SavedVersion.read(folder.read(VERSION), f"{folder.url}/{VERSION}")
 
 
-def _links(folder: SealedFolder) -> Mapping[str, Any]:
+def links_of(folder: SealedFolder) -> Mapping[str, Any]:
+    """What `links.json` says of each link of a part, by how its config writes it.
+
+    Raises:
+        DamagedSaveError: it is nothing that a save writes.
+    """
     if LINKS not in folder:
         return {}
     try:
         links = {key: dict(entry) for key, entry in dict(json.loads(folder.read(LINKS))).items()}
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DamagedSaveError(f"{folder.url}/{LINKS} is no file that Flambé wrote") from error
     return links
 

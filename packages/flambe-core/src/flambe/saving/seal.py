@@ -155,7 +155,7 @@ class SealedFolder:
             if whole and format_ == FORMAT:
                 _check_names(files, parts)
                 whole = data == seal_text(files, parts)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedSaveError(f"{self._at(SEAL)} was altered; {_ADVICE}") from error
         if not whole:
             raise DamagedSaveError(f"{self._at(SEAL)} was altered (its checksum does not fit); {_ADVICE}")

@@ -180,7 +180,7 @@ def _custom(saved: SealedFolder, codecs: Sequence[StateCodec]) -> Any:
         state = decode(json.loads(saved.read(STATE)), saved.read, codecs)
         if not isinstance(state, dict):
             raise TypeError(f"it is a {type(state).__name__}")
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         if isinstance(error, SavingError):
             raise
         raise DamagedSaveError(f"{saved.url}/{STATE} is no state that Flambé wrote: {error}") from error
