@@ -112,9 +112,10 @@ schedulers: {walk: !tune.HyperBandScheduler}
     assert (records["slope=0.0"].status, records["slope=0.0"].step) == ("pruned", 3)
 
 
-def test_a_paused_trial_that_its_scheduler_lets_wait_is_stopped_at_once(live) -> None:
+def test_a_trial_that_its_scheduler_lets_wait_is_changed_paused_and_stopped_at_once(live) -> None:
     def talk(run: Going) -> None:
         run.wait_for("waits", "slope=0.0")
+        assert run.ask("set", "slope=0.0", values={"slope": 0.5}).why == "when it goes on"
         run.ask("pause", "slope=0.0")
         assert run.ask("stop", "slope=0.0").why == "after step 4"
         run.ask("stop", "slope=5.0")
@@ -126,6 +127,7 @@ schedulers: {walk: !tune.HyperBandScheduler {reduction_factor: 2}}
 """
     records = by_slope(live(text, talk))
     assert (records["slope=0.0"].status, records["slope=0.0"].step) == ("stopped", 4)
+    assert records["slope=0.0"].changes == {"slope": 0.5}
     assert records["slope=5.0"].step < 4
 
 

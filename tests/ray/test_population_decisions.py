@@ -67,6 +67,28 @@ def climb(members: Population, until: int = 4, variants: str = "abcd") -> list[t
     return members.take_exploits()
 
 
+def test_an_exchange_does_not_wait_for_one_that_somebody_has_paused() -> None:
+    members = population(synch=True)
+    begun(members, a=8.0, b=4.0, c=2.0, d=1.0)
+    members.away(TrialKey("train", "b"))
+    for variant in "acd":
+        assert members.next_to_resume() is None
+        step(members, variant, 4, "abcd".index(variant))
+    assert members.next_to_resume() is not None
+
+
+def test_an_exchange_does_not_wait_for_one_that_was_paused_before_a_resume() -> None:
+    members = population(synch=True)
+    keys = {variant: TrialKey("train", variant) for variant in "abcd"}
+    past = [Stepped(key, 2, 1.0, True, 0.0) for key in keys.values()]
+    members.replay(Recollection("train", past, {}, siblings=4))
+    begun(members, a=8.0, c=2.0, d=1.0)
+    for variant in "acd":
+        assert members.next_to_resume() is None
+        step(members, variant, 4, "abcd".index(variant))
+    assert members.next_to_resume() is not None
+
+
 def test_the_worst_goes_on_from_the_best_with_a_neighbouring_value() -> None:
     members = population()
     begun(members, a=8.0, b=4.0, c=2.0, d=1.0)

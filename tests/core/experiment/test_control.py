@@ -477,6 +477,17 @@ def test_a_run_that_is_not_going_is_not_asked(run, tmp_path: Path) -> None:
     assert not (tmp_path / "out/output__test/control").exists()
 
 
+def test_who_asks_as_a_run_ends_is_told_so(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("pipeline: {walk: !my.Walk {steps: 1}}")
+    going = iter([True, False])
+    monkeypatch.setattr("flambe.experiment.control.asking.is_going", lambda storage: next(going))
+    monkeypatch.setattr("flambe.experiment.control.asking._CHECK_S", 0.0)
+    with pytest.raises(RunError) as raised:
+        ask(f"{tmp_path}/out/output__test", "stop", "walk")
+    assert str(raised.value) == "the run has ended before it answered"
+    assert not list((tmp_path / "out/output__test/control").iterdir())
+
+
 DRAWS = """
 num_samples: 2
 pipeline:

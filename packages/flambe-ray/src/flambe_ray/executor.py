@@ -118,6 +118,7 @@ class RayExecutor:
             case "pause":
                 course.waiting = course.begun = True
                 del self._floor.queue[task.key]
+                self._floor.events.append(Paused(task.key, scheduler.step_of(task.key), False))
             case "prune":
                 course.wish, course.begun = "prune", True
 

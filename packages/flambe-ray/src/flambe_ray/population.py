@@ -133,6 +133,7 @@ class Population(StageScheduler):
         for key in past.ended:
             self.ended(key, last.get(key), {})
         self._catch_up()
+        self._away.update(self._trials)
 
     def judge(self, event: Stepped, logged: Mapping[str, float]) -> Judgement:
         self._offer_all()

@@ -52,6 +52,7 @@ class StageScheduler:
         self._missed: str | None = None
         self._told = False
         self._gone: set[TrialKey] = set()
+        self._away: set[TrialKey] = set()
         self.pruned: list[TrialKey] = []
 
     # -- what the executor tells ----------------------------------------------------------------------------
@@ -66,6 +67,7 @@ class StageScheduler:
 
     def submitted(self, key: TrialKey, siblings: int) -> Judgement:
         """A trial has been queued; what becomes of it if it comes from an earlier run, else `go`."""
+        self._away.discard(key)
         if key in self._gone:
             self._gone.remove(key)
             return "prune"
@@ -101,6 +103,7 @@ class StageScheduler:
             self._gone.discard(key)
             if status != "pruned":
                 self.ended(key, last.get(key), {})
+        self._away.update(self._trials)  # until they are submitted: somebody may have paused them
 
     def enlist(self, task: TrialTask) -> tuple[TrialTask, Exploit | None]:
         """The task as the scheduler wants it to begin, and what that changes in the trial."""
@@ -112,6 +115,7 @@ class StageScheduler:
 
     def away(self, key: TrialKey) -> None:
         """The trial has left, for as long as its user wants: it is neither queued nor waiting."""
+        self._away.add(key)
         trial = self._trials.get(key)
         if trial is not None and trial.status == Trial.PENDING:
             trial.set_status(Trial.RUNNING)
@@ -206,6 +210,10 @@ class StageScheduler:
         """The stage's trials that have not ended."""
         return list(self._trials.values())
 
+    def present(self) -> list[Trial]:
+        """Those of them that run or wait for others, and are not away."""
+        return [trial for key, trial in self._trials.items() if key not in self._away]
+
     def _new_trial(self, key: TrialKey) -> Trial:
         """A trial as Tune knows it, with a name of its own."""
         return Trial("flambe", trial_id=f"{len(self._keys):05d}", stub=True)
@@ -267,7 +275,7 @@ class Controller:
         return self._stage.trials()
 
     def get_live_trials(self) -> set[Trial]:
-        return set(self._stage.trials())
+        return set(self._stage.present())
 
     def stop_trial(self, trial: Trial) -> None:
         self._stage.prune(trial)

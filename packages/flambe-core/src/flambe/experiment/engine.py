@@ -169,6 +169,8 @@ class Engine:
 
     def _paused(self, key: TrialKey, step: int, *, stored: bool) -> None:
         record = self.records[key]
+        if self._control.waits(record):
+            return
         record.status, record.step = "paused", step
         if stored:
             record.checkpoint, record.proven = step, None

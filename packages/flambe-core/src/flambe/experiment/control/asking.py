@@ -111,6 +111,7 @@ def _check_on(storage: Storage, request: Request) -> None:
     if _status(storage) == "running":
         raise RunError("the run was killed before it answered; it will carry the request out when resumed")
     storage.remove(request.file)
+    raise RunError("the run has ended before it answered")
 
 
 def _status(storage: Storage) -> str | None:

@@ -147,6 +147,14 @@ class Control:
             self._tell("changed", record)
             self._done(request, f"from step {record.step} on")
 
+    def waits(self, record: TrialRecord) -> bool:
+        """The trial waits for others; whether it had left, and waits before it goes on."""
+        if record.key in self._running:
+            return False
+        if record.key in self._trying:
+            self._change_unseen(self._underway[record.key], record)
+        return True
+
     def left(self, record: TrialRecord, step: int | None) -> bool:
         """The trial has left; whether that was asked for by someone, and is taken care of."""
         if record.key in self._running and step is not None:
