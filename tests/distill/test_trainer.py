@@ -19,6 +19,7 @@ from flambe_distill.loss import DistillationLoss
 from flambe_distill.trainer import DistillationTrainer
 from flambe_distill.views import columns_of
 from flambe_torch.data import ArrayColumn, PackedColumn, Rows
+from flambe_torch.episodes import QuerySampler
 from flambe_torch.metrics import Accuracy
 from flambe_torch.nn import EmbeddingEncoder, Model, SoftmaxDecoder
 from flambe_torch.samplers import BaseSampler, Sampler
@@ -412,7 +413,12 @@ def many() -> Rows:
 @pytest.mark.parametrize(
     ("rows", "changes", "message"),
     [
-        (Texts(), {}, "train_sampler must draw from a table, as BaseSampler does, not Texts"),
+        (Texts(), {}, "train_sampler must draw rows of a table, as BaseSampler does, not Texts"),
+        (
+            QuerySampler(many(), many()),
+            {},
+            "train_sampler must draw rows of a table, as BaseSampler does, not QuerySampler",
+        ),
         (
             many(),
             {},

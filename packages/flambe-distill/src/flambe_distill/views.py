@@ -6,18 +6,21 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 
 from flambe_torch.data import Batch, Column, Rows
+from flambe_torch.episodes import EpisodicSampler, QuerySampler
 from flambe_torch.samplers import Sampler
 
 
 def rows_of(sampler: Sampler, name: str) -> Rows:
-    """The table that `sampler` draws from.
+    """The table whose rows `sampler` draws, column by column.
 
     Raises:
-        ValueError: It draws from something else; `name` says which sampler it is.
+        ValueError: It draws something else; `name` says which sampler it is.
     """
     rows = getattr(sampler, "data", None)
-    if not isinstance(rows, Rows):
-        raise ValueError(f"{name} must draw from a table, as BaseSampler does, not {type(sampler).__name__}")
+    if not isinstance(rows, Rows) or isinstance(sampler, (EpisodicSampler, QuerySampler)):
+        raise ValueError(
+            f"{name} must draw rows of a table, as BaseSampler does, not {type(sampler).__name__}"
+        )
     return rows
 
 
