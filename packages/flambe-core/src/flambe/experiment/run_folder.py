@@ -20,6 +20,8 @@ from flambe.trials.recording import TrialLog
 RUN = "run.json"
 CONFIG = "config.yaml"
 TRIAL = "trial.json"
+_JOURNAL_ENDING = ".jsonl"
+"""Of the journal, and of the segments that it consists of at a URL; of nothing else beside it."""
 EXTENDED = "extended"
 """The journal's event that gives a stage more samples."""
 
@@ -71,7 +73,7 @@ class RunFolder:
     def clear(self) -> None:
         """Remove what an earlier run left; hidden files, such as an executor's own, stay."""
         for name in self.storage.list(""):
-            if name != JOURNAL and not name.startswith("."):
+            if not name.endswith(_JOURNAL_ENDING) and not name.startswith("."):
                 self.storage.remove(name)
         self.storage.remove(JOURNAL)  # last: what is left of a killed clearing is still known as a run's
 
