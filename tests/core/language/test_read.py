@@ -6,7 +6,7 @@ from flambe.errors import ConfigError
 from flambe.language.header import Header, HeaderEntry, ImportPath
 from flambe.language.nodes import Build, Entry, Mapping, Position, Scalar, Sequence, Unreadable
 from flambe.language.read import argument_file, read_file, read_text
-from flambe.language.text import MAX_DEPTH
+from flambe.language.text import MAX_CHARACTERS, MAX_DEPTH, MAX_DIRECTIVES
 from flambe.language.walk import walk
 
 
@@ -218,3 +218,20 @@ def test_nodes_are_frozen():
     root = read_text("a: 1\n").root
     with pytest.raises(dataclasses.FrozenInstanceError):
         root.entries = ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("#" * (MAX_CHARACTERS + 1), "longer than 4,000,000 characters, the most a config may have"),
+        (
+            "#" + "\n%A b" * (MAX_DIRECTIVES + 1) + "\n---\na: 1\n",
+            "more than 100 lines start with '%', the sign of a YAML directive",
+        ),
+    ],
+    ids=["characters", "directives"],
+)
+def test_a_text_that_would_take_the_parser_too_long_is_refused(text, message):
+    with pytest.raises(ConfigError) as raised:
+        read_text(text, "c.yaml")
+    assert [problem.message for problem in raised.value.problems] == [message]
