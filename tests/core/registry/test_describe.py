@@ -57,6 +57,10 @@ def test_class_is_described_as_text(registry: Registry):
     )
 
 
+def test_a_class_without_a_word_of_its_own_says_nothing(registry: Registry):
+    assert describe(registry, "w.Sun").documentation == ""
+
+
 def test_required_arguments_are_marked(registry: Registry):
     arguments = describe(registry, "w.Rain").arguments
     assert arguments is not None

@@ -46,7 +46,7 @@ def test_failed_metricless_and_nan_are_never_kept() -> None:
             [(v("a"), 1.0, True, False), (v("b"), 1.0, False, False), (v("c"), None, True, False)],
             2,
             "reduce: stage1 keeps 2 variants, but only 1 of 3 finished with a metric "
-            "(1 failed, 1 without a metric)",
+            "(1 did not finish, 1 without a metric)",
         ),
         (
             [(v("a"), math.nan, True, False)],

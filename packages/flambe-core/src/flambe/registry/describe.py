@@ -108,5 +108,6 @@ def _type(annotation: object) -> str:
 
 
 def _first_paragraph(value: Callable[..., Any]) -> str:
-    text = inspect.getdoc(value) or ""
-    return text.strip().partition("\n\n")[0]
+    """A class speaks for itself: what it inherits is about another."""
+    own = value.__dict__.get("__doc__") if isinstance(value, type) else inspect.getdoc(value)
+    return inspect.cleandoc(own or "").strip().partition("\n\n")[0]

@@ -11,7 +11,7 @@ from flambe.variants.variant import Variant
 
 
 class Result(NamedTuple):
-    """How a variant ended. `metric` is None where the stage has none; `ok` is False where it failed."""
+    """How a variant ended. `metric` is None where the stage has none; `ok` is False where it failed or never ran."""
 
     variant: Variant
     metric: float | None
@@ -46,10 +46,10 @@ def rank(result: Result) -> tuple[float, str]:
 
 
 def _too_few(results: list[Result], ranked: int, k: int, stage: str) -> str:
-    failed = sum(not result.ok for result in results)
+    unfinished = sum(not result.ok for result in results)
     without = sum(result.ok and result.metric is None for result in results)
-    reasons = [(failed, "failed"), (without, "without a metric")]
-    reasons.append((len(results) - ranked - failed - without, "with a metric that is not a number"))
+    reasons = [(unfinished, "did not finish"), (without, "without a metric")]
+    reasons.append((len(results) - ranked - unfinished - without, "with a metric that is not a number"))
     why = ", ".join(f"{count} {reason}" for count, reason in reasons if count)
     return (
         f"reduce: {stage} keeps {k} variant{'s' * (k != 1)}, but only {ranked} of {len(results)} "
