@@ -198,6 +198,14 @@ def test_a_pooling_that_learns_is_not_frozen_with_what_is_before_it(bert: str) -
     assert not encoder.model.training
 
 
+@pytest.mark.parametrize("pooling", [None, "mean", "pooler", SelfAttentivePooling(H, n_heads=2)])
+def test_the_output_has_the_size_of_its_pooling(bert: str, pooling: Any) -> None:
+    encoder = PretrainedTransformerEncoder.from_alias(bert, pooling=pooling)
+    embedder = PretrainedTransformerEmbedder.from_alias(bert, pooling=pooling)
+    assert encoder.output_size == encoder(torch.ones(1, 2, H)).shape[-1]
+    assert embedder.output_size == embedder(TOKENS).shape[-1]
+
+
 def test_the_first_layers_can_be_frozen(bert: str) -> None:
     encoder = PretrainedTransformerEncoder.from_alias(bert, n_frozen_layers=2)
     learning = {name.split(".")[3] for name, _ in encoder.named_trainable_params}
@@ -209,9 +217,18 @@ def test_shared_layers_are_not_frozen_one_by_one(folder_of: Folders) -> None:
         PretrainedTransformerEncoder.from_alias(str(folder_of("albert")), n_frozen_layers=1)
 
 
-def test_more_frozen_layers_than_there_are_is_an_error(bert: str) -> None:
-    with pytest.raises(ValueError, match="n_frozen_layers is 4, but the model has 3 layers"):
-        PretrainedTransformerEncoder.from_alias(bert, n_frozen_layers=4)
+@pytest.mark.parametrize("count", [4, -1])
+def test_a_number_of_frozen_layers_that_there_are_not_is_an_error(bert: str, count: int) -> None:
+    with pytest.raises(ValueError, match=f"^n_frozen_layers is {count}, but the model has 3 layers$"):
+        PretrainedTransformerEncoder.from_alias(bert, n_frozen_layers=count)
+
+
+@pytest.mark.parametrize(
+    "kind", [PretrainedTransformerEmbeddings, PretrainedTransformerEncoder, PretrainedTransformerEmbedder]
+)
+def test_a_dropout_that_is_no_share_is_an_error(bert: str, kind: Any) -> None:
+    with pytest.raises(ValueError, match=r"^dropout must be from 0 to 1, but it is 1.5$"):
+        kind.from_alias(bert, dropout=1.5)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))])

@@ -11,7 +11,7 @@ from torch import nn
 
 from flambe_nlp.pretrained.architecture import embeddings_part, layers_of, layers_part, set_dropout, whole
 from flambe_nlp.pretrained.source import Source, config_of, settings_of
-from flambe_torch.nn import Module, pooling_of
+from flambe_torch.nn import Module, pooled_size, pooling_of
 from flambe_torch.predicting import evaluating
 
 POOLER = "pooler"
@@ -30,6 +30,8 @@ class _Pretrained(Module):
         self, alias: str | None, config: Mapping[str, Any] | None, dropout: float | None, freeze: bool
     ) -> Source | None:
         """Sets what the part knows; returns where its weights are, or None where there are none to read."""
+        if dropout is not None and not 0 <= dropout <= 1:
+            raise ValueError(f"dropout must be from 0 to 1, but it is {dropout}")
         source = None
         if config is not None:
             self.config = config_of(config)
@@ -162,8 +164,8 @@ class _Pooled(_Pretrained):
 
     @property
     def output_size(self) -> int:
-        """H: what a decoder after this takes as `input_size`."""
-        return self.hidden_size
+        """H, or what the pooling makes of it: what a decoder after this takes as `input_size`."""
+        return pooled_size(self.pooling, self.hidden_size)
 
     def _made(self, source: Source | None, *, pooler: bool) -> nn.Module:
         """The part of the model, with its pretrained weights, or new ones without a source."""
@@ -306,7 +308,7 @@ def _pooled(
 def _freeze_first(model: nn.Module, config: Any, count: int) -> None:
     if count:
         layers = layers_of(model, config)
-        if count > len(layers):
+        if not 0 <= count <= len(layers):
             raise ValueError(f"n_frozen_layers is {count}, but the model has {len(layers)} layers")
         layers[:count].requires_grad_(False)
 
