@@ -66,6 +66,15 @@ def test_a_failed_stage_gives_exit_code_1_and_says_how_to_go_on(flambe, config) 
     assert "Traceback" not in said.err
 
 
+def test_how_to_go_on_is_said_with_the_options_that_were_given(flambe, config) -> None:
+    config.write_text("my: walking\n---\nname: bad\npipeline: {try: !my.Faulty {at: 1}}\n")
+    secrets = config.parent / "secrets.ini"
+    secrets.write_text("")
+    said = flambe("run", config, "--backend", "in-process", "--secrets", secrets)
+    same = f"--backend in-process --secrets {secrets}"
+    assert f"when it is mended, go on with: flambe run {config} {same} --resume" in said.err
+
+
 def test_a_config_whose_name_is_no_utf8_is_run(flambe, config) -> None:
     odd = config.rename(config.parent / os.fsdecode(b"\xff.yaml"))
     assert flambe("run", odd).code == 0

@@ -72,6 +72,7 @@ def command(
 
     if verbose:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    chosen = {name.replace("_", "-"): given for name, given in options.items() if given is not None}
     document = read_config(file, overrides)
     runnable = runnable_from(document, install=install, secrets=read_secrets(secrets))
     if not isinstance(runnable, Experiment):
@@ -86,9 +87,12 @@ def command(
             progress=lambda line: click.echo(line, err=True),
             secrets=read_secrets(secrets),
             debug=debug,
-            options={name.replace("_", "-"): given for name, given in options.items() if given is not None},
+            options=chosen,
             observe=progress.update,
             started=progress.started,
         )
-    print_outcome(outcome, again=shlex.join(["flambe", "run", file, *overrides, "--resume"]))
+    same = {"backend": None if backend == "auto" else backend, "secrets": secrets, **chosen}
+    kept = [word for name, given in same.items() if given is not None for word in (f"--{name}", given)]
+    again = shlex.join(["flambe", "run", file, *overrides, *kept, *["--debug"] * debug, "--resume"])
+    print_outcome(outcome, again=again)
     return outcome.exit_code
