@@ -11,7 +11,7 @@ from flambe.variants.variant import Variant
 
 
 class Result(NamedTuple):
-    """How a variant ended. `metric` is None where the stage has none; `ok` is False where it failed or never ran."""
+    """How a variant ended. `metric` is None if the stage has none; `ok` says whether it came to its end."""
 
     variant: Variant
     metric: float | None
