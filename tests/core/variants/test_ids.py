@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flambe.language.nodes import Grid, Mapping, Node, Scalar, Sequence
@@ -176,6 +176,7 @@ def to_node(value: Any) -> Node:
     return Sequence(tuple(map(to_node, value))) if isinstance(value, list) else Scalar(value)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(st.dictionaries(keys, values, min_size=1, max_size=6), st.text(min_size=1, max_size=60))
 def test_ids_are_bounded_and_safe_folder_names(options: dict[str, Any], stage: str) -> None:
     from flambe.language.nodes import Entry
