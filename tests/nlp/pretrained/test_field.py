@@ -66,6 +66,18 @@ def test_rows_are_padded_with_the_models_padding(bert: str, tmp_path: Path) -> N
     assert batch.tolist() == [[2, 4, 6, 8, 3], [2, 4, 3, 12, 12]]
 
 
+def test_padding_and_cuts_of_the_models_own_tokenizer_are_left_out(bert: str) -> None:
+    from tokenizers import Tokenizer
+
+    field = BERTTextField(bert)
+    state = dict(field.custom_state())
+    padded = Tokenizer.from_str(state["tokenizer"])
+    padded.enable_padding(length=9)
+    padded.enable_truncation(3)
+    field.load_custom_state({**state, "tokenizer": padded.to_str(), "longest": None})
+    assert field.process(["who was ada"]).values.tolist() == [2, 4, 6, 8, 3]
+
+
 def test_a_tokenizer_without_padding_is_explained(bert: str, tmp_path: Path) -> None:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
