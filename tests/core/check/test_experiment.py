@@ -107,6 +107,17 @@ def test_an_experiment_without_anything_is_refused(problems: Problems) -> None:
     ]
 
 
+def test_a_search_of_nothing_is_refused(problems: Problems) -> None:
+    found = problems(
+        """
+        name: x
+        pipeline: {a: !p.Trainer {}}
+        search: {a: !p.Search {num_samples: 0}}
+        """
+    )
+    assert found == ["x.yaml:5:37  search.a.num_samples: expected an int of at least 1, not 0 (int)"]
+
+
 def test_values_of_wrong_types_are_refused(problems: Problems) -> None:
     found = problems(
         """

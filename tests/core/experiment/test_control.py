@@ -477,6 +477,25 @@ def test_a_run_that_is_not_going_is_not_asked(run, tmp_path: Path) -> None:
     assert not (tmp_path / "out/output__test/control").exists()
 
 
+def test_how_a_run_goes_on_is_said_with_what_it_was_started_with(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/bin/flambe", "run", "my walk.yaml", "walk.stride=2.0", "--force"])
+    run("pipeline: {walk: !my.Walk {steps: 1}}")
+    with pytest.raises(
+        RunError, match=r"flambe run 'my walk\.yaml' walk\.stride=2\.0 --resume, and"
+    ):
+        ask(f"{tmp_path}/out/output__test", "stop", "walk")
+
+
+@pytest.mark.parametrize("text", [b"name: x", b"pipeline: 3", b"!foo {a: 1}", b"\xff"])
+def test_a_run_with_a_damaged_config_is_not_extended(run, tmp_path: Path, text: bytes) -> None:
+    run(DRAWS)
+    (tmp_path / "out/output__test/config.yaml").write_bytes(text)
+    with pytest.raises(RunError, match=r"config\.yaml is damaged: it holds no experiment"):
+        ask_for_more(f"{tmp_path}/out/output__test", 1)
+
+
 def test_who_asks_as_a_run_ends_is_told_so(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("pipeline: {walk: !my.Walk {steps: 1}}")
     going = iter([True, False])

@@ -8,6 +8,7 @@ import pytest
 
 from flambe.errors import ConfigError, OutputExistsError, RunError
 from flambe.experiment.session import Outcome
+from flambe.trials.runner import one_line
 
 WALKS = """
 pipeline:
@@ -99,6 +100,13 @@ def test_the_whole_story_of_a_failure_is_in_its_log(run, tmp_path: Path) -> None
     assert "in step" in log
     assert "RuntimeError: bad luck at step 1" in log
     assert "in stage try, variant default" in log
+
+
+def test_an_endless_message_is_cut_short() -> None:
+    told = one_line(RuntimeError("bad luck " * 100_000))
+    assert told.startswith("RuntimeError: bad luck bad luck")
+    assert told.endswith("… (899,999 characters; all of them are in log.txt)")
+    assert len(told) < 2100
 
 
 def test_what_a_dying_worker_wrote_last_is_in_the_log_of_its_trial(run, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import fsspec
 import pytest
 
 from flambe import Experiment
+from flambe.errors import RunError
 from flambe.experiment.reading import read_run
 from flambe.language.read import read_text
 
@@ -33,3 +34,8 @@ def test_a_run_can_lie_at_a_url_and_be_resumed_there() -> None:
     assert again.reused == set(again.records)
     shown = read_run("memory://runs/output__far")
     assert {k: r.metric for k, r in shown.records.items()} == {k: r.metric for k, r in first.records.items()}
+
+
+def test_worker_processes_are_not_sent_to_the_memory_of_another() -> None:
+    with pytest.raises(RunError, match=r"lies in the memory of this process.* give another save_path, or"):
+        Experiment.from_document(read_text(CONFIG.replace("runs", "elsewhere"))).run(backend="pool")

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from flambe import Outcome
+from flambe import Experiment, Outcome
 from flambe.errors import ConfigError
 from flambe.executors.in_process import InProcess
 from flambe.experiment.control.asking import ask_for_more
+from flambe.language.read import read_text
 from flambe.variants.search import Choices
 from flambe.variants.space import StageSpace
 
@@ -70,6 +71,9 @@ def test_each_upstream_variant_has_a_search_of_its_own(searching) -> None:
 def test_an_extended_search_goes_on_where_it_was(searching, tmp_path: Path) -> None:
     first = searching(2)
     assert not ask_for_more(f"{tmp_path}/out/output__test", 1).refused
+    whole = f"my: walking\n---\nname: test\nsave_path: {tmp_path}/out\n{SEARCH.format(samples=2)}"
+    plan, _ = Experiment.from_document(read_text(whole, "test.yaml")).plan()
+    assert plan.stages["walk"].samples == 3
     again = searching(2, resume=True)
     assert again.reused == set(first.records)
     assert strides(again) == strides(searching(3, force=True))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flambe.executors.protocol import Deliver
 from flambe.executors.workshop import Equip, equip
+from flambe.storage.storage import refuse_private
 from flambe.trials.protocol import (
     Event,
     Failed,
@@ -75,6 +76,7 @@ class RayExecutor:
 
     def start(self, setting: Setting, devices: Mapping[str, float], *, at_once: int | None = None) -> None:
         del at_once  # workers are started as they are needed
+        refuse_private(setting.folder)
         prepare_environment(setting.options.get(ADDRESS))
         self._setting = setting
         if setting.stages:

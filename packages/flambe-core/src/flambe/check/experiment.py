@@ -182,6 +182,15 @@ def _an_object(what: str) -> Judgement:
     return judge
 
 
+def _a_search(node: Node, stages: Stages) -> Iterator[Complaint]:
+    yield from _an_object("a search algorithm")(node, stages)
+    arguments = node.arguments if isinstance(node, Build) else None
+    number = arguments.get("num_samples") if isinstance(arguments, nodes.Mapping) else None
+    if number is not None and not isinstance(number, nodes.Link):
+        for complaint in _int_from(1)(number, stages):
+            yield Complaint(complaint.message, complaint.node, ("num_samples",))
+
+
 def _devices(node: Node, stages: Stages) -> Iterator[Complaint]:
     if not isinstance(node, nodes.Mapping):
         yield _wrong("devices with their number, or stages with such devices", node)
@@ -229,7 +238,7 @@ KEYS: tuple[Key, ...] = (
         "mapping of stages to objects",
         {},
         "the algorithm that chooses a stage's hyperparameters",
-        _by_stage("search algorithms", _an_object("a search algorithm"), needs_metric=True),
+        _by_stage("search algorithms", _a_search, needs_metric=True),
     ),
     Key(
         "schedulers",

@@ -13,7 +13,7 @@ def command(*, run: str, as_json: bool, everything: bool) -> int:
     """Show a run's variants, best first. RUN is its folder; the run may still be going."""
     import json
 
-    from flambe.cli.table import print_stages
+    from flambe.cli.table import MOST_ROWS, print_stages
     from flambe.experiment.ranking import best_first
     from flambe.experiment.reading import read_run
     from flambe.experiment.run_folder import trial_values
@@ -36,10 +36,18 @@ def command(*, run: str, as_json: bool, everything: bool) -> int:
         click.echo(json.dumps(values, indent=2))
         return 0
     click.echo(f"{found.about.get('name', '')}: {found.about.get('status', '')}")
+    records = [record for key, record in found.records.items() if everything or key not in found.outdated]
     print_stages(
-        found.stages, found.records.values(), chosen=dict(found.chosen), most=None if everything else 20
+        found.stages,
+        records,
+        chosen=dict(found.chosen),
+        outdated=found.outdated,
+        most=None if everything else MOST_ROWS,
     )
-    for record in found.records.values():
+    if len(records) < len(found.records):
+        left_out = len(found.records) - len(records)
+        click.echo(f"{left_out} more of an earlier choice of `reduce`; see `flambe show --all`")
+    for record in records:
         if record.status == "failed":
             click.echo(f"failed: {record.key.stage}/{record.key.variant}: {record.error}")
     return 0

@@ -10,6 +10,7 @@ import click
 from flambe.experiment.journal import TrialRecord
 from flambe.experiment.ranking import best_first
 from flambe.experiment.session import Outcome
+from flambe.trials.protocol import TrialKey
 
 MOST_ROWS = 20
 
@@ -34,9 +35,13 @@ def print_stages(
     records: Iterable[TrialRecord],
     *,
     chosen: Mapping[str, tuple[str, ...]] | None = None,
+    outdated: Collection[TrialKey] = (),
     most: int | None = MOST_ROWS,
 ) -> None:
-    """One table of all stages' variants, best first, those that flowed on after a `reduce` marked."""
+    """One table of all stages' variants, best first, those that flowed on after a `reduce` marked.
+
+    Those that are `outdated` come last.
+    """
     from rich.text import Text
 
     from flambe.cli.terminal import plain_table, show
@@ -47,12 +52,12 @@ def print_stages(
     for record in records:
         by_stage.setdefault(record.key.stage, []).append(record)
     for stage, found in by_stage.items():
-        ranked = sorted(found, key=best_first)
+        ranked = sorted(found, key=lambda record: (record.key in outdated, best_first(record)))
         kept = (chosen or {}).get(stage, ())
         for row, record in enumerate(ranked[:most]):
             table.add_row(
                 stage if row == 0 else "",
-                Text(_marked(record, kept)),
+                Text(_marked(record, kept, outdated)),
                 Text(record.status, style=STYLES.get(record.status, "")),
                 number(record.metric),
                 str(record.step) if record.step else "",
@@ -68,8 +73,9 @@ def print_stages(
         click.echo("* flows on after `reduce`")
 
 
-def _marked(record: TrialRecord, kept: Collection[str]) -> str:
+def _marked(record: TrialRecord, kept: Collection[str], outdated: Collection[TrialKey]) -> str:
     marks = ["*"] * (record.key.variant in kept) + ["(changed)"] * bool(record.changes)
+    marks += ["(of an earlier choice)"] * (record.key in outdated)
     return " ".join([record.key.variant, *marks])
 
 

@@ -23,6 +23,7 @@ from flambe.executors.segment import Descriptor, anonymous_file
 from flambe.executors.wire import Wire
 from flambe.executors.worker import Began, Bind, Idle, Interrupt, Ready, Run, Stop
 from flambe.executors.workshop import Equip, equip
+from flambe.storage.storage import refuse_private
 from flambe.trials.protocol import Event, Failed, Finished, Handle, Left, Setting, TrialKey, TrialTask
 
 _LOOK_AHEAD = 64
@@ -58,6 +59,7 @@ class Pool:
 
     def start(self, setting: Setting, devices: Mapping[str, float], *, at_once: int | None = None) -> None:
         del at_once  # workers are started as they are needed
+        refuse_private(setting.folder)
         self._setting = setting
         self._mask = Mask(setting.hidden)
         self._devices = Devices(devices)

@@ -32,7 +32,7 @@ def export(run: str, stage: str, destination: str, *, variant: str | None = None
 
 
 def _chosen(run: Run, stage: str, variant: str | None) -> TrialRecord:
-    ended = {record.key.variant: record for record in run.of(stage) if record.ended_well}
+    ended = {r.key.variant: r for key, r in run.records.items() if key.stage == stage and r.ended_well}
     if not ended:
         known = ", ".join(run.stages)
         raise RunError(f"{run.folder}: no variant of a stage {stage!r} has ended; the stages are {known}")
@@ -40,4 +40,4 @@ def _chosen(run: Run, stage: str, variant: str | None) -> TrialRecord:
         if variant not in ended:
             raise RunError(f"{run.folder}: stage {stage} has no ended variant {variant!r}")
         return ended[variant]
-    return min(ended.values(), key=best_first)
+    return min(ended.values(), key=lambda record: (record.key in run.outdated, best_first(record)))

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from flambe.experiment import plan_text
 from flambe.experiment.plan_count import Count, Counts
+from flambe.experiment.settings import search_samples
 from flambe.language import nodes
 from flambe.variants.lazy import Lazy
 from flambe.variants.space import StageSpace
@@ -156,7 +157,7 @@ class _Planner:
 
     def add(self, space: StageSpace, num_samples: int) -> None:
         name, keeps = space.stage, self._reduce.get(space.stage)
-        samples = _samples(self._search[name], num_samples) if name in self._search else None
+        samples = search_samples(self._search[name], otherwise=num_samples) if name in self._search else None
         earlier = [self.made[ancestor] for ancestor in self._counts.ancestors(space)]
         after_search = tuple(stage.name for stage in earlier if stage.samples is not None)
         count = self._counts.of(space, samples)
@@ -186,13 +187,6 @@ class _Planner:
         if stage in self._winners:
             return [variant for variant in variants if variant.id in self._winners[stage]]
         return nsmallest(keeps, variants, key=_id)
-
-
-def _samples(search: nodes.Node, otherwise: int) -> int:
-    """The `num_samples` of a search algorithm's arguments."""
-    arguments = search.arguments if isinstance(search, nodes.Build) else None
-    given = arguments.get("num_samples") if isinstance(arguments, nodes.Mapping) else None
-    return given.value if isinstance(given, nodes.Scalar) and isinstance(given.value, int) else otherwise
 
 
 def _variant_json(variant: Variant, statuses: Statuses) -> dict[str, Any]:

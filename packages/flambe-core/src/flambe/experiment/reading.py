@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from flambe.errors import RunError
@@ -24,6 +25,7 @@ class Run:
     Attributes:
         about: What `run.json` holds: name, status, seed, command, versions, …; nothing if it is damaged.
         stages: The names of the stages that have variants, in the order in which they began.
+        records: What became of each trial, by stage and variant.
         chosen: For each reduced stage, the variants that flowed on, best first.
         extensions: By stage, how many variants more than its config says people have asked for.
     """
@@ -35,8 +37,23 @@ class Run:
     chosen: Mapping[str, tuple[str, ...]]
     extensions: Mapping[str, int]
 
+    @cached_property
+    def outdated(self) -> frozenset[TrialKey]:
+        """The trials that build on variants which a later choice of `reduce` has left out."""
+        found: set[TrialKey] = set()
+        for stage in self.stages:  # in their order: what a trial builds on comes before it
+            for record in (record for key, record in self.records.items() if key.stage == stage):
+                above = [TrialKey(*link) for link in record.upstream.items()]
+                if any(key in found or self._is_left_out(key) for key in above):
+                    found.add(record.key)
+        return frozenset(found)
+
     def of(self, stage: str) -> list[TrialRecord]:
-        return [record for key, record in self.records.items() if key.stage == stage]
+        """The stage's trials, but for outdated ones."""
+        return [r for key, r in self.records.items() if key.stage == stage and key not in self.outdated]
+
+    def _is_left_out(self, key: TrialKey) -> bool:
+        return key.stage in self.chosen and key.variant not in self.chosen[key.stage]
 
 
 def read_run(folder: str) -> Run:

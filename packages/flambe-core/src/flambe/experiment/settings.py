@@ -50,9 +50,10 @@ class Settings:
         return self.num_samples if isinstance(self.num_samples, int) else self.num_samples.get(stage, 1)
 
     def extended(self, extensions: Mapping[str, int]) -> Settings:
-        """The settings with so many draws more for these stages; a search's own number stays."""
+        """The settings with so many draws, or samples of a search, more for these stages."""
         samples = {stage: self.samples_of(stage) + extensions.get(stage, 0) for stage in self.pipeline}
-        return replace(self, num_samples=samples)
+        search = {stage: _with_more(node, extensions.get(stage, 0)) for stage, node in self.search.items()}
+        return replace(self, num_samples=samples, search=search)
 
     def searched(self) -> dict[str, int]:
         """For each stage with a search, how many variants it tries."""
@@ -67,6 +68,21 @@ def search_samples(search: Node, *, otherwise: int) -> int:
     arguments = search.arguments if isinstance(search, nodes.Build) else None
     given = arguments.get("num_samples") if isinstance(arguments, nodes.Mapping) else None
     return given.value if isinstance(given, nodes.Scalar) and isinstance(given.value, int) else otherwise
+
+
+def _with_more(search: Node, samples: int) -> Node:
+    """The search with so many samples more, where it says how many."""
+    if not (isinstance(search, nodes.Build) and isinstance(search.arguments, nodes.Mapping)):
+        return search
+    entries = tuple(
+        replace(entry, value=replace(entry.value, value=entry.value.value + samples))
+        if entry.key == "num_samples"
+        and isinstance(entry.value, nodes.Scalar)
+        and isinstance(entry.value.value, int)
+        else entry
+        for entry in search.arguments.entries
+    )
+    return replace(search, arguments=replace(search.arguments, entries=entries))
 
 
 def settings_from(root: Node) -> Settings:

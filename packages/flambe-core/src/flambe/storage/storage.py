@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, Protocol, TypeAlias
 
-from flambe.errors import MissingFileError, SavingError
+from flambe.errors import MissingFileError, RunError, SavingError
 
 Content: TypeAlias = "bytes | Callable[[BinaryIO], None]"
 """What a file holds: its bytes, or a function that writes them to a stream from front to back."""
@@ -127,6 +127,19 @@ def protocol_of(url: str) -> str:
     """The protocol before `://`; `file` for a path."""
     protocol, separator, _ = url.partition("://")
     return protocol.split("::")[0] if separator else "file"
+
+
+def refuse_private(url: str) -> None:
+    """Refuse what other processes would not see.
+
+    Raises:
+        RunError: it lies in this process's memory.
+    """
+    if protocol_of(url) == "memory":
+        raise RunError(
+            f"{url} lies in the memory of this process, and trials run in others, which do not see it: "
+            "give another save_path, or run with --debug"
+        )
 
 
 def parent_and_name(url: str | os.PathLike[str]) -> tuple[str, str]:

@@ -35,6 +35,9 @@ from flambe.trials.recording import TrialLog
 from flambe.trials.tidiness import left_as_found
 from flambe.trials.trial import Trial, Values
 
+_MOST_TOLD = 2000
+"""So many characters of an exception's message are told wherever it is told."""
+
 CHECKPOINT_SHARE = 0.1
 """Checkpoints may take at most this share of a trial's time, so quick steps are not stored one by one."""
 
@@ -206,7 +209,11 @@ def one_line(error: BaseException) -> str:
     """The exception's type and message, as what any terminal takes; our own errors speak for themselves."""
     text = " ".join(str(error).split()) or "no message"
     text = text.encode("utf-8", "backslashreplace").decode()  # it may name a file that is no UTF-8
-    return text if isinstance(error, FlambeError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, FlambeError):
+        return text
+    if len(text) > _MOST_TOLD:
+        text = f"{text[:_MOST_TOLD]}… ({len(text):,} characters; all of them are in log.txt)"
+    return f"{type(error).__name__}: {text}"
 
 
 def whole_story(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import shlex
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -82,8 +83,16 @@ def is_going(storage: Storage) -> bool:
 def _not_going(run: Run) -> str:
     status = run.about.get("status", "unknown")
     said = "was killed" if status == "running" else f"is not going (it is {status})"
-    config = run.about.get("config", "FILE")
-    return f"the run {said}; go on with: flambe run {config} --resume"
+    return f"the run {said}; go on with: {_again(run)}"
+
+
+def _again(run: Run) -> str:
+    """The command that resumes the run: what it was started with."""
+    words = shlex.split(str(run.about.get("command", "")))[1:]
+    if words[:1] != ["run"]:  # started from Python
+        words = ["run", str(run.about.get("config", "FILE"))]
+    kept = [word for word in words if word not in ("--resume", "--force")]
+    return shlex.join(["flambe", *kept, "--resume"])
 
 
 def _answered(storage: Storage, request: Request, timeout_s: float) -> Answer:
@@ -126,7 +135,11 @@ def _stages(storage: Storage) -> dict[str, StageRun]:
 
 
 def _settings(storage: Storage) -> Settings:
-    return settings_from(read_text(storage.read(CONFIG).decode(), storage.join(CONFIG)).root)
+    file = storage.join(CONFIG)
+    try:
+        return settings_from(read_text(storage.read(CONFIG).decode(), file).root)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise RunError(f"{file} is damaged: it holds no experiment; a resume writes it anew") from error
 
 
 def _only(stages: Mapping[str, StageRun]) -> str:
