@@ -213,6 +213,19 @@ def test_a_machine_that_joins_gets_trials(far_machines: Machines, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_a_wait_for_the_first_machine_is_told_and_can_be_ended(
+    far_machines: Machines, tmp_path: Path
+) -> None:
+    place = f"s3://runs/{uuid.uuid4().hex}"
+    run = Run(walking(tmp_path, place), tmp_path, "--ray-address", far_machines.address)
+    time.sleep(25)
+    os.kill(run.pid, signal.SIGINT)
+    code, _, err = run.end(timeout_s=20)
+    assert code == 130
+    assert "the run waits: the Ray cluster has no machine now that has room for its trials" in err
+
+
+@pytest.mark.slow
 def test_a_run_that_loses_its_only_machine_waits_for_another_and_says_so(
     far_machines: Machines, tmp_path: Path
 ) -> None:

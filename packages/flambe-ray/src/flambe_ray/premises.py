@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from flambe.errors import RunError
+from flambe.experiment.interrupt import interruptible
 from flambe.trials.protocol import Setting
 from flambe_ray.autoscaling import Demand, machine_types
 from flambe_ray.cluster import Cluster
@@ -138,13 +140,17 @@ class Premises:
     def _wait_for_one(self) -> None:
         """Wait for the first machine where only a head is there, which starts others when they are wanted."""
         assert self._cluster is not None
-        until = time.monotonic() + _FIRST_MACHINE_S
-        while not self._cluster.machines() and not self._types:
-            if time.monotonic() > until:
-                raise RunError(
-                    f"the Ray cluster has no machine that runs trials, and none has come in "
-                    f"{_FIRST_MACHINE_S:g} s; start one, or see what its autoscaler says (ray status)"
-                )
-            self._demand.tell(lambda: [{"cpu": 1.0}])
-            time.sleep(0.5)
-            self._cluster.refresh()
+        until, interrupted = time.monotonic() + _FIRST_MACHINE_S, threading.Event()
+        with interruptible(interrupted.set):
+            while not self._cluster.machines() and not self._types:
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+                if time.monotonic() > until:
+                    raise RunError(
+                        f"the Ray cluster has no machine that runs trials, and none has come in "
+                        f"{_FIRST_MACHINE_S:g} s; start one, or see what its autoscaler says (ray status)"
+                    )
+                self._tell(idle=True)
+                self._demand.tell(lambda: [{"cpu": 1.0}])
+                time.sleep(0.5)
+                self._cluster.refresh()
