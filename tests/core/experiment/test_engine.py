@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,23 @@ reduce: {try: 1}
     assert outcome.exit_code == 1
     assert len(outcome.chosen["try"]) == 1
     assert [k.variant for k, r in outcome.records.items() if k.stage == "after" and r.status == "done"]
+
+
+def test_what_failed_before_its_dependants_were_known_holds_up_no_reduce(run) -> None:
+    outcome = run("""
+max_failures: 0
+pipeline:
+  try: !my.Faulty {at: !g [1, 9]}
+  walk: !my.Walk {stride: !g [1.0, 2.0]}
+  report: !my.Report {walk: !@ walk, place: !@ walk.place, tried: !@ try.value}
+  last: {report: !@ report.place}
+reduce: {walk: 1, report: 1}
+""")
+    ended = Counter((key.stage, record.status) for key, record in outcome.records.items())
+    assert ended["report", "done"] == ended["report", "pending"] == ended["last", "done"] == 1
+    [blocked] = [record for record in outcome.records.values() if record.status == "pending"]
+    assert blocked.error is not None
+    assert blocked.error.startswith("not run: try/at=1~")
 
 
 def test_too_few_variants_for_a_reduce_is_an_error_that_says_so(run) -> None:

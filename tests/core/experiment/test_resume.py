@@ -81,6 +81,22 @@ def test_resume_with_a_stage_keeps_it_even_if_it_changed(run, config) -> None:
     assert done_again(again) == {"base"}
 
 
+@pytest.mark.parametrize("backend", ["in-process", "pool"])
+def test_a_kept_stage_is_brought_back_when_what_it_builds_on_has_run_again(run, config, backend: str) -> None:
+    run(config())
+    more = "  extra: {walk: !@ walk.place}\nresume: [walk]\nreduce:"
+    outcome = run(config(value=4).replace("reduce:", more), backend=backend)
+    assert outcome.exit_code == 0
+    assert done_again(outcome) == {"base", "extra"}
+
+
+def test_parts_that_are_one_object_no_more_are_built_again(run) -> None:
+    text = "pipeline: {{count: !my.Steps {{first: &first {{}}, second: {second}}}}}"
+    [together] = run(text.format(second="*first")).records.values()
+    [apart] = run(text.format(second="{}"), resume=True).records.values()
+    assert (together.metric, apart.metric) == (1.0, 0.0)
+
+
 def test_a_stage_without_state_is_built_again_for_what_links_to_it(run, config, tmp_path: Path) -> None:
     run(config())
     run(config(strides="[5.0]"), resume=True)

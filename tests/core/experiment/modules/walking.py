@@ -38,8 +38,8 @@ class Walk(Component):
 class Report(Component):
     """Looks at what an earlier stage came to."""
 
-    def __init__(self, walk: Walk, place: float) -> None:
-        self.walk, self.place = walk, place
+    def __init__(self, walk: Walk, place: float, tried: float = 0.0) -> None:
+        self.walk, self.place, self.tried = walk, place, tried
 
     def step(self) -> bool:
         assert self.walk.place == self.place
@@ -209,3 +209,17 @@ class Guess:
 
     def __init__(self, num_samples: int = 1) -> None:
         self.num_samples = num_samples
+
+
+class Steps(Component):
+    """Counts its steps in one part of it, and ranks by another, which may be the same."""
+
+    def __init__(self, first: dict[str, int], second: dict[str, int]) -> None:
+        self.first, self.second = first, second
+
+    def step(self) -> bool:
+        self.first["steps"] = self.first.get("steps", 0) + 1
+        return False
+
+    def metric(self) -> float:
+        return self.second.get("steps", 0)

@@ -48,21 +48,29 @@ def fingerprint(
 
 
 def shape(node: Node | None) -> Any:
-    """`node` as plain JSON values that are equal exactly when the nodes are."""
+    """`node` as plain JSON values that are equal exactly when the nodes are, and share the same parts."""
+    return _shape(node, {})
+
+
+def _shape(node: Node | None, seen: dict[int, int]) -> Any:
+    """`seen` numbers the parts that come before it: one that stands there again is one object with it."""
+    if node is None:
+        return None
+    if isinstance(node, nodes.Scalar):
+        return [type(node.value).__name__, repr(node.value)]
+    if id(node) in seen:
+        return ["again", seen[id(node)]]
+    seen[id(node)] = len(seen)
     match node:
-        case None:
-            return None
-        case nodes.Scalar(value=value):
-            return [type(value).__name__, repr(value)]
         case nodes.Sequence(items=items):
-            return ["list", *map(shape, items)]
+            return ["list", *(_shape(item, seen) for item in items)]
         case nodes.Mapping(entries=entries):
-            return ["map", *([type(e.key).__name__, repr(e.key), shape(e.value)] for e in entries)]
+            return ["map", *([type(e.key).__name__, repr(e.key), _shape(e.value, seen)] for e in entries)]
         case nodes.Build(tag=tag, arguments=arguments):
-            return ["build", tag, shape(arguments)]
+            return ["build", tag, _shape(arguments, seen)]
         case nodes.Link(path=path, call=call, args=args, kwargs=kwargs):
-            given = [[str(e.key), shape(e.value)] for e in kwargs]
-            return ["link", str(path), call, [shape(arg) for arg in args], given]
+            given = [[str(e.key), _shape(e.value, seen)] for e in kwargs]
+            return ["link", str(path), call, [_shape(arg, seen) for arg in args], given]
         case nodes.Environment(name=name):
             return ["env", name]
         case nodes.Secret(section=section, key=key):

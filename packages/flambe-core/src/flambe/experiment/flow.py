@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from flambe.errors import ReduceError
 from flambe.experiment.ingredients import Ingredients
 from flambe.experiment.journal import TrialRecord
 from flambe.experiment.roster import Roster
 from flambe.experiment.stage_run import StageRun, upstream_keys
 from flambe.trials.protocol import TrialKey
+from flambe.variants.variant import Variant
 
 
 class Flow:
@@ -24,7 +27,8 @@ class Flow:
         """A trial that is to be run: now, when all it links to has ended well, or never."""
         record = self._roster.records[key]
         waits = 0
-        for upstream in upstream_keys(self._roster.variants[key]):
+        variant = self._roster.variants[key]
+        for upstream in dict.fromkeys((*upstream_keys(variant), *self._behind(variant))):
             if not self._roster.records[upstream].ended_well:
                 waits += 1
                 if self._will_not_end(upstream):
@@ -73,6 +77,7 @@ class Flow:
         self._in.folder.write_trial(record)
         self._tell(record)
         self._stages[record.key.stage].open.discard(record.key.variant)
+        self._waits.pop(record.key, None)
         for dependant in self._dependants.get(record.key, ()):
             self._block(dependant, _blocked(record.key))
 
@@ -112,6 +117,14 @@ class Flow:
         for variant in stage.variants or ():
             self._release_if_unused(TrialKey(stage.name, variant))
 
+    def _behind(self, variant: Variant) -> Iterator[TrialKey]:
+        """Trials that are to run again, and must have ended before what `variant` links to can be loaded."""
+        records = self._roster.records
+        for upstream in variant.upstream.values():
+            if records[_key(upstream)].ended_well:
+                behind = map(_key, upstream.lineage.values())
+                yield from (key for key in behind if not records[key].ended_well)
+
     def _will_not_end(self, key: TrialKey) -> bool:
         return key not in self._roster.active and key not in self._waits
 
@@ -149,6 +162,10 @@ class Flow:
             and record.status != "failed"
             and key.variant in self._stages[key.stage].open
         )
+
+
+def _key(variant: Variant) -> TrialKey:
+    return TrialKey(variant.stage, variant.id)
 
 
 def _blocked(key: TrialKey) -> str:
