@@ -88,6 +88,23 @@ def test_a_resume_reduces_a_search_when_it_knows_all_that_was_tried(searching) -
     assert not again.problems
 
 
+def test_a_search_goes_on_from_what_its_changed_space_still_holds(run, monkeypatch) -> None:
+    """What lies outside it, or was tried with other arguments, is neither reused nor tried again."""
+    monkeypatch.setattr(
+        InProcess, "search", lambda self, space, number: Counting(space, number), raising=False
+    )
+    text = "search: {{walk: !my.Guess {{num_samples: 3}}}}\npipeline: {{walk: !my.Walk {{{arguments}}}}}"
+
+    def tried(arguments: str) -> tuple[list[str], int]:
+        outcome = run(text.format(arguments=arguments), resume=True)
+        assert outcome.exit_code == 0
+        return strides(outcome), len(outcome.reused)
+
+    assert tried("stride: !uniform [0.0, 1.0]") == (["stride=0.1", "stride=0.2", "stride=0.3"], 0)
+    assert tried("stride: !uniform [0.15, 1.0]") == (["stride=0.2", "stride=0.3", "stride=0.3"], 2)
+    assert tried("goal: !uniform [0.0, 1.0]") == (["goal=0.1", "goal=0.2", "goal=0.3"], 0)
+
+
 @pytest.mark.parametrize("key", ["search", "schedulers"])
 @pytest.mark.parametrize("backend", ["local", "in-process", "pool"])
 def test_what_an_executor_does_not_do_is_refused_and_not_left_out(

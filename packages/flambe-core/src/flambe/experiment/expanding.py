@@ -80,9 +80,12 @@ class Expanding:
         stage.searching = Searching.over(stage.space, upstream, stage.samples, self._in.new_search)
         stage.variants = {}
         earlier = (record for key, record in self._in.reuse.earlier.items() if key.stage == stage.name)
-        earlier_variants = list(stage.searching.replay(earlier))
+        earlier_variants = list(stage.searching.replay(earlier, lambda variant: self._fits(stage, variant)))
         self._recall(stage, earlier_variants)
         self._add_suggested(stage, earlier_variants)
+
+    def _fits(self, stage: StageRun, variant: Variant) -> bool:
+        return not self._in.reuse.is_new(self._in.reuse.record(stage, variant))
 
     def _suggest(self, stage: StageRun) -> None:
         """Tries as many variants of a searched stage at once as there is room for."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flambe.experiment.journal import TrialRecord
+from flambe.language import nodes
+from flambe.variants.draws import may_draw
 from flambe.variants.joins import Joins
 from flambe.variants.search import Choices, Search
 from flambe.variants.space import StageSpace
-from flambe.variants.variant import Variant
+from flambe.variants.variant import Choice, Variant
 
 NewSearch = Callable[[StageSpace, int], Search]
 """Makes a stage's search, given its space and the number of searches that the stage has already."""
@@ -61,19 +63,20 @@ class Searching:
         """How many variants are still to be suggested."""
         return sum(branch.left for branch in self.branches)
 
-    def replay(self, records: Iterator[TrialRecord]) -> Iterator[Variant]:
-        """The variants that an earlier run was suggested, which count as suggested now."""
+    def replay(self, records: Iterable[TrialRecord], fits: Callable[[Variant], bool]) -> Iterator[Variant]:
+        """The variants that an earlier run was suggested and that still fit, which count as suggested now."""
         for record in records:
             for branch in self.branches:
-                ids = {stage: variant.id for stage, variant in branch.upstream.items()}
-                if branch.left and record.suggestion is not None and record.upstream.items() <= ids.items():
-                    number = branch.search.add(record.suggestion)
-                    variant = self._variant(branch, record.suggestion)
-                    self._of[variant.id] = branch, number
-                    if record.ended_well:
-                        self.tell(record)
-                    yield variant
-                    break
+                variant = self._again(branch, record)
+                if variant is None or not fits(variant):
+                    continue
+                assert record.suggestion is not None
+                self._of[variant.id] = branch, branch.search.add(record.suggestion)
+                self._take(branch, variant, record.suggestion)
+                if record.ended_well:
+                    self.tell(record)
+                yield variant
+                break
 
     def next(self, *, waiting: bool) -> Variant | None:
         """The next variant; None while all searches wait for results, which `waiting` says will come."""
@@ -82,6 +85,7 @@ class Searching:
             if suggestion is not None:
                 number, choices = suggestion
                 variant = self._variant(branch, choices)
+                self._take(branch, variant, choices)
                 self._of[variant.id] = branch, number
                 return variant
             if branch.search.finished or not waiting:
@@ -105,12 +109,24 @@ class Searching:
     def _variant(self, branch: Branch, choices: Choices) -> Variant:
         variant = self.space.variant(choices, branch.upstream)
         again = branch.given[variant.id]
-        branch.given[variant.id] += 1
+        return self.space.variant(choices, branch.upstream, occurrence=again) if again else variant
+
+    def _take(self, branch: Branch, variant: Variant, choices: Choices) -> None:
+        """The branch has suggested the variant."""
+        branch.given[self.space.variant(choices, branch.upstream).id] += 1
         branch.left -= 1
-        if again:
-            variant = self.space.variant(choices, branch.upstream, occurrence=again)
         self.suggestions[variant.id] = dict(choices)
-        return variant
+
+    def _again(self, branch: Branch, record: TrialRecord) -> Variant | None:
+        """The record's variant where the branch could suggest it; the config may have changed since."""
+        ids = {stage: variant.id for stage, variant in branch.upstream.items()}
+        if not branch.left or record.suggestion is None or not record.upstream.items() <= ids.items():
+            return None
+        try:
+            variant = self._variant(branch, record.suggestion)
+        except ValueError:
+            return None
+        return variant if variant.id == record.key.variant and all(map(_possible, variant.picks)) else None
 
 
 @dataclass
@@ -128,3 +144,10 @@ def score(record: TrialRecord) -> float | None:
     if record.metric is None:
         return None
     return -record.metric if record.lower_is_better else record.metric
+
+
+def _possible(pick: Choice) -> bool:
+    """Whether the option that was settled so could be settled so now."""
+    if not isinstance(pick.option, nodes.Distribution) or pick.option.name == "choice":
+        return True
+    return isinstance(pick.node, nodes.Scalar) and may_draw(pick.option, pick.node.value)

@@ -66,6 +66,20 @@ def as_drawn(distribution: nodes.Distribution, value: object) -> Number:
     return round(value) if whole else float(value)
 
 
+def may_draw(distribution: nodes.Distribution, value: object) -> bool:
+    """Whether `value` is one of those that the numeric distribution can come to."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    if distribution.name == "normal":
+        return True
+    low, high, *step = [_number(argument) for argument in distribution.arguments]
+    if not low <= value <= high:
+        return False
+    if distribution.name in {"randint", "lograndint"}:
+        return value < high
+    return not step or value == _quantised(value, low, high, step[0])
+
+
 def spread(draws: nodes.Draws, *words: object) -> list[Number]:
     """The values of `!s [low, high, count, decimals]`, distinct where the range holds that many.
 
