@@ -227,7 +227,9 @@ def test_labels_of_unlabelled_rows_are_not_looked_at() -> None:
 
 
 @pytest.mark.parametrize("unlabelled", [False, True])
-def test_training_goes_on_exactly_from_a_saved_state(unlabelled: bool, tmp_path: Path) -> None:
+def test_training_goes_on_exactly_from_a_saved_state(
+    unlabelled: bool, recorder: Recorder, tmp_path: Path
+) -> None:
     def start() -> DistillationTrainer:
         more = BaseSampler(table(7, seed=8, labels=False), 3, seed=4) if unlabelled else None
         return make(unlabelled_sampler=more, keep="last")
@@ -242,7 +244,9 @@ def test_training_goes_on_exactly_from_a_saved_state(unlabelled: bool, tmp_path:
     flambe.load_state(going_on, tmp_path / "saved")
     going_on.optimizer.load_state_dict(stopped.optimizer.state_dict())  # a part only where a config built it
     torch.set_rng_state(random)
+    recorder.take()
     trained(going_on)
+    assert logged(recorder, "distill/teacher_rows") == [], "that was logged before the first step"
     torch.testing.assert_close(
         dict(going_on.student_model.state_dict()), dict(whole.student_model.state_dict()), rtol=0, atol=0
     )

@@ -136,6 +136,18 @@ def test_state_loads_into_a_live_module_in_place(folder: Path, model: Model) -> 
     assert fresh.encoder.layer.weight is weight
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_weights_come_back_in_their_type(dtype: torch.dtype, tmp_path: Path, model: Model) -> None:
+    saving.save(model.to(dtype), tmp_path / "s")
+    live = Model(Encoder(3), [Decoder(2), Decoder(4)])
+    saving.load_state(live, tmp_path / "s")
+    for loaded in (live, saving.load(tmp_path / "s")):
+        assert {weight.dtype for weight in loaded.parameters()} == {dtype}
+        assert same(loaded, model)
+        assert loaded.encoder.norm.num_batches_tracked.dtype is torch.int64
+        assert loaded.tied is loaded.scale
+
+
 def test_tied_weights_are_stored_once(tmp_path: Path) -> None:
     small, big = Model(Encoder(1), [], extra=1), Model(Encoder(1), [], extra=50_000)
     saving.save(small, tmp_path / "small")
@@ -230,6 +242,34 @@ def test_learning_rate_schedulers_go_on_where_they_were(number: int) -> None:
         state = through_file(codec, codec.get_state(pairs[0][index], {}))
         codec.set_state(pairs[1][index], state, {})
     assert [step(0) for _ in range(3)] == [step(1) for _ in range(3)]
+
+
+@pytest.mark.parametrize("chain", ["SequentialLR", "ChainedScheduler"])
+def test_schedulers_inside_another_go_on_where_they_were(chain: str, tmp_path: Path) -> None:
+    text = f"""
+    model: !torch.Linear [1, 1]
+    optimizer: !torch.SGD {{params: !call s.model.parameters, lr: 0.5}}
+    scheduler: !torch.{chain}
+      optimizer: !@ s.optimizer
+      schedulers:
+      - !torch.LinearLR {{optimizer: !@ s.optimizer, total_iters: 4}}
+      - !torch.ExponentialLR {{optimizer: !@ s.optimizer, gamma: 0.9}}
+      {"milestones: [2]" if chain == "SequentialLR" else ""}
+    """
+    rates = []
+    for steps in (5, 3, 2):
+        registry = Registry.load()
+        node = read_text(text, any_root=True).root
+        stage = Builder(registry, stage="s", outside=lambda path: None).build(node)
+        trial = TrialFolder(str(tmp_path), registry, node=node)
+        if steps == 2:
+            assert trial.load_checkpoint(stage) is not None
+        for _ in range(steps):
+            stage["optimizer"].step()
+            stage["scheduler"].step()
+            rates.append(stage["optimizer"].param_groups[0]["lr"])
+        trial.write_checkpoint(stage, step=steps, extra={})
+    assert rates[:5] == rates[5:]
 
 
 def test_an_optimizer_for_other_parameters_is_refused() -> None:

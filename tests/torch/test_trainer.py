@@ -369,6 +369,26 @@ def test_callbacks_go_on_with_their_state() -> None:
     assert second.steps_done == 3
 
 
+def test_a_training_with_averaged_weights_goes_on_exactly(recorder: Recorder) -> None:
+    def averaging() -> list[pl.Callback]:
+        return [pl.callbacks.EMAWeightAveraging(decay=0.9)]
+
+    whole = train(make(callbacks=averaging()))
+    expected = plain(recorder.take())
+    trainer, more = make(callbacks=averaging()), True
+    while more:
+        more = trainer.step()
+        state = state_of(trainer)
+        trainer.close()
+        trainer = restored(state, callbacks=averaging())
+    assert plain(recorder.take()) == expected
+    assert torch.equal(vector(trainer.model), vector(whole.model))
+    closed = make(callbacks=averaging())
+    while closed.step():
+        closed.close()
+    assert plain(recorder.take()) == expected
+
+
 def test_callbacks_are_told_of_the_end() -> None:
     class End(pl.Callback):
         ended = 0
@@ -378,6 +398,40 @@ def test_callbacks_are_told_of_the_end() -> None:
 
     train(make(max_steps=2, callbacks=[End()]))
     assert End.ended == 1
+
+
+class Counting(nn.Linear):
+    """Counts its training batches; the count is state, but no tensor."""
+
+    def __init__(self) -> None:
+        super().__init__(5, 2)
+        self.batches = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.batches += self.training
+        return super().forward(x)
+
+    def get_extra_state(self) -> Any:
+        return {"batches": self.batches}
+
+    def set_extra_state(self, state: Any) -> None:
+        self.batches = state["batches"]
+
+
+def test_a_model_with_extra_state_ends_with_that_of_its_best_step() -> None:
+    metric = iter([0.2, 0.9, 0.3])
+    trainer = make(
+        model=Counting(),
+        loss_fn=nn.CrossEntropyLoss(),
+        metric_fn=lambda predictions, target: next(metric),
+        lower_is_better=False,
+        max_steps=3,
+    )
+    trainer.dev_sampler.batch_size = ROWS
+    train(trainer)
+    assert (trainer.best_step, trainer.model.batches) == (2, 2 * 7)
+    assert trainer.last_weights is not None
+    assert trainer.last_weights["_extra_state"] == {"batches": 3 * 7}
 
 
 def test_bf16_trains_on_the_cpu() -> None:
@@ -485,6 +539,8 @@ def test_wrong_arguments_are_told() -> None:
         make(model=Lit())
     with pytest.raises(ValueError, match="the Trainer's own arguments decide Lightning's max_steps"):
         make(lightning={"max_steps": 3})
+    with pytest.raises(ValueError, match=r"decide Lightning's limit_train_batches, min_epochs$"):
+        make(lightning={"limit_train_batches": 3, "min_epochs": 1})
     with pytest.raises(ValueError, match="two metrics are called 'accuracy'; name the"):
         make(extra_metrics=[Accuracy()])
     for name in ("max_steps", "iter_per_step", "batches_per_iter"):

@@ -221,7 +221,8 @@ class DistillationTrainer(Trainer):
             columns = self._columns("teacher", name)
             table = Rows({column: rows.columns[column] for column in columns})
             found[name] = teacher.scores(table, [pads[column] for column in columns])
-        log("distill/teacher_rows", teacher.rows, self.steps_done)
+        if not self.steps_done:  # where training goes on, it was logged before
+            log("distill/teacher_rows", teacher.rows, self.steps_done)
         return found
 
     def _columns(self, view: Literal["student", "teacher"], name: str) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from flambe_torch.trainer import Trainer
 
 OURS = frozenset(
-    {"max_epochs", "max_steps", "val_check_interval", "check_val_every_n_epoch", "limit_val_batches"}
+    {"max_epochs", "max_steps", "min_epochs", "min_steps", "val_check_interval", "check_val_every_n_epoch"}
+    | {"limit_train_batches", "limit_val_batches", "overfit_batches", "fast_dev_run"}
     | {"accumulate_grad_batches", "num_sanity_val_steps", "gradient_clip_val", "gradient_clip_algorithm"}
 )
 """Lightning's arguments that the trainer's own decide."""

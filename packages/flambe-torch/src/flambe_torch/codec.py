@@ -11,11 +11,13 @@ import mmap
 import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -121,8 +123,7 @@ def _framework_state(value: Any, parts: Mapping[str, object]) -> dict[str, Any]:
     if isinstance(value, nn.Module):
         return _own_state(value, parts)
     if isinstance(value, (Optimizer, LRScheduler)):
-        held = value.state_dict()  # of a scheduler, all its attributes
-        state = _plain({key: item for key, item in held.items() if key != ORIGIN}, "")
+        state = _plain(value.state_dict(), "")
         assert isinstance(state, dict)
         return state
     return {}
@@ -149,6 +150,7 @@ def _prefixes(module: nn.Module, parts: Mapping[str, object]) -> tuple[str, ...]
 
 def _load_module(module: nn.Module, state: Mapping[str, Any], parts: Mapping[str, object]) -> None:
     elsewhere = _prefixes(module, parts)
+    _take_types(module, state)
     try:
         missing, unknown = module.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -161,6 +163,17 @@ def _load_module(module: nn.Module, state: Mapping[str, Any], parts: Mapping[str
             [f"has {', '.join(map(repr, unknown))}, which {type(module).__name__} has not"] if unknown else []
         )
         raise SavingError(f"it {' and '.join(said)}")
+
+
+def _take_types(module: nn.Module, state: Mapping[str, Any]) -> None:
+    """Let weights and buffers have the types of those in `state`, so that none of their digits is lost."""
+    named = module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False)
+    for name, live in chain(*named):
+        saved = state.get(name)
+        if is_lazy(live) or not isinstance(saved, Tensor) or live.dtype == saved.dtype:
+            continue
+        if live.is_floating_point() and saved.is_floating_point():
+            live.data = live.data.to(saved.dtype)
 
 
 def _load_other(value: Optimizer | LRScheduler, state: Mapping[str, Any]) -> None:
@@ -193,6 +206,7 @@ def _plain(value: Any, where: str) -> Any:
         return {
             _plain(key, where): _plain(item, f"{where}.{key}" if where else str(key))
             for key, item in value.items()
+            if key != ORIGIN  # a scheduler's state is all its attributes, and those of schedulers inside it
         }
     if type(value) in (list, tuple, set):
         return type(value)(_plain(item, f"{where}[{index}]") for index, item in enumerate(value))

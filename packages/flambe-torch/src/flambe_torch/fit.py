@@ -6,10 +6,12 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from itertools import islice
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import CheckpointIO
 from pytorch_lightning.profilers import PassThroughProfiler
@@ -160,17 +162,31 @@ class _Progress(CheckpointIO):
         self._module = module
 
     def save_checkpoint(self, checkpoint: Mapping[str, Any], path: Any, storage_options: Any = None) -> None:
-        elsewhere = (*ELSEWHERE, *IN_PARTS) if isinstance(self._module, Task) else ELSEWHERE
+        elsewhere = {*ELSEWHERE, *(IN_PARTS if isinstance(self._module, Task) else ())}
+        if not _are_same(checkpoint["state_dict"], self._module.state_dict()):
+            elsewhere.remove("state_dict")  # a callback put others there, such as averages
         self.state = {name: part for name, part in checkpoint.items() if name not in elsewhere}
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         held = {"state_dict": self._module.state_dict()}
         if isinstance(self._module, Task):
             held |= self._module.optimizer_states()
-        return {**self.state, **held}
+        kept = self.state if "state_dict" not in self.state else deepcopy(self.state)
+        return {**held, **kept}
 
     def remove_checkpoint(self, path: Any) -> None:
         self.state = {}
+
+
+def _are_same(weights: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether `weights` lie where `own` do."""
+    return weights.keys() == own.keys() and all(map(_share_memory, weights.values(), own.values()))
+
+
+def _share_memory(one: Any, other: Any) -> bool:
+    if not isinstance(one, torch.Tensor) or one.layout is not torch.strided:
+        return True
+    return bool(one.data_ptr() == other.data_ptr())
 
 
 class _NoProfiler(PassThroughProfiler):

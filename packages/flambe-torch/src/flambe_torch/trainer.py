@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
 import pytorch_lightning as pl
@@ -25,7 +26,8 @@ from flambe_torch.samplers import Sampler
 from flambe_torch.task import Task
 from flambe_torch.team import Place, Team, release, team_size
 
-Weights = dict[str, torch.Tensor]
+Weights = dict[str, Any]
+"""A model's `state_dict`: tensors, and the extra state of modules that have some."""
 
 
 class Trainer(Component):
@@ -369,10 +371,15 @@ class Trainer(Component):
 
 
 def _copied(model: nn.Module, into: Weights | None = None) -> Weights:
-    """A copy of the model's weights; into the tensors of an earlier copy, if they fit."""
+    """A copy of the model's state; into the tensors of an earlier copy, if they fit."""
     state = model.state_dict()
     if into is None or into.keys() != state.keys():
-        return {name: tensor.detach().clone() for name, tensor in state.items()}
-    for name, tensor in state.items():
-        into[name].copy_(tensor.detach())
+        into = {}
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):  # what a module's get_extra_state() returns
+            into[name] = deepcopy(value)
+        elif name in into:
+            into[name].copy_(value.detach())
+        else:
+            into[name] = value.detach().clone()
     return into
