@@ -379,6 +379,13 @@ def test_nested_states_come_back(value: Any) -> None:
     assert alike(value, fresh.state)
 
 
+def test_long_numbers_come_back() -> None:
+    codec, fresh = TorchCodec(), Stateful(None)
+    value = {"seeds": [2**2000 - 1, 2**2000, -(2**40_000)]}
+    codec.set_state(fresh, through_file(codec, codec.get_state(Stateful(value), {})), {})
+    assert fresh.state == value
+
+
 def through_file(codec: TorchCodec, state: Any) -> Any:
     stream = io.BytesIO()
     codec.write(state, stream)

@@ -135,6 +135,16 @@ def test_a_table_pickles_out_of_band_and_is_read_only() -> None:
         column.values[0] = 1
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float64])
+def test_floats_of_every_type_can_be_rows(dtype: torch.dtype) -> None:
+    x = torch.tensor([[0.5, 1.0], [2.0, -4.0]]).to(dtype)
+    for data in (torch.utils.data.TensorDataset(x), [(row,) for row in x]):
+        (batch,) = Rows.of(data).batch([1, 0])
+        assert batch.tolist() == [[2.0, -4.0], [0.5, 1.0]]
+    (ragged,) = Rows.of([(x[0],), (x[0, :1],)]).batch([0, 1], -1.0)
+    assert ragged.tolist() == [[0.5, 1.0], [0.5, -1.0]]
+
+
 def test_batches_can_be_written_to() -> None:
     rows = Rows({"x": ArrayColumn.of([1.0, 2.0])})
     (batch,) = rows.batch([0, 1])

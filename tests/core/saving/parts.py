@@ -42,6 +42,13 @@ class Model(Component):
         self.notes = state["notes"]
 
 
+class Stack(Component):
+    """Takes any arguments."""
+
+    def __init__(self, first: Any, *others: Any, **options: Any) -> None:
+        self.first, self.others, self.options = first, others, options
+
+
 class Head(Component):
     def __init__(self, size: int, encoder: Any = None) -> None:
         self.size, self.encoder = size, encoder

@@ -284,7 +284,44 @@ def test_a_save_in_the_memory_of_fsspec_can_be_listed(model: parts.Model) -> Non
     assert open_storage(url).list("layers") == ["0", "1"]
 
 
-@pytest.mark.parametrize("name", ["x\udcff.txt", {"x\udcff": 1}, ["\ud800"]])
-def test_an_argument_that_yaml_cannot_write_comes_back(tmp_path: Path, name: object) -> None:
-    saving.save(parts.Model(parts.Encoder(1), heads=name), tmp_path / "s")
-    assert saving.load(tmp_path / "s").heads == name
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x\udcff.txt",
+        {"x\udcff": 1},
+        ["\ud800"],
+        (1, (2.5, "a")),
+        [{"sizes": (1, 2)}],
+        [10**5000],
+        {"a": [-(10**5000)]},
+    ],
+)
+def test_an_argument_that_yaml_cannot_write_comes_back(tmp_path: Path, value: object) -> None:
+    saving.save(parts.Model(parts.Encoder(1), heads=value), tmp_path / "s")
+    loaded = saving.load(tmp_path / "s")
+    assert loaded.heads == value
+    saving.save(loaded, tmp_path / "again")
+    assert saving.load(tmp_path / "again").heads == value
+
+
+def test_a_tuple_beside_parts_comes_back(tmp_path: Path) -> None:
+    saving.save(parts.Model(None, layers=[parts.Encoder(1), parts.Model(None, heads=(1, 2))]), tmp_path / "s")
+    assert saving.load(tmp_path / "s").layers[1].heads == (1, 2)
+    assert saving.load(tmp_path / "s" / "layers" / "1").heads == (1, 2)
+
+
+def test_all_arguments_that_a_constructor_collects_come_back(tmp_path: Path) -> None:
+    saving.save(parts.Stack(parts.Encoder(1), parts.Encoder(2), (3, 4)), tmp_path / "by_place")
+    loaded = saving.load(tmp_path / "by_place")
+    assert (loaded.first.size, loaded.others[0].size, loaded.others[1]) == (1, 2, (3, 4))
+    assert loaded.options == {}
+    assert saving.load(tmp_path / "by_place" / "1").size == 2
+    saving.save(parts.Stack(1, depth=parts.Encoder(2)), tmp_path / "by_name")
+    loaded = saving.load(tmp_path / "by_name")
+    assert (loaded.first, loaded.others, loaded.options["depth"].size) == (1, (), 2)
+    with pytest.raises(SavingError) as caught:
+        saving.save(parts.Stack(1, 2, depth=3), tmp_path / "mixed")
+    assert str(caught.value) == (
+        "a Stack that was given arguments by position and 'depth' by name cannot be saved: after *args, a "
+        "config has no place for names"
+    )

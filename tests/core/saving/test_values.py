@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flambe.errors import SavingError
+from flambe.errors import DamagedSaveError, SavingError
 from flambe.saving.values import Encoder, decode, is_small, to_json
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
@@ -67,6 +67,13 @@ def test_a_text_that_is_no_utf8_comes_back() -> None:
     """Python reads such from the names of files whose bytes are no text."""
     value = {"a\udcff": ["\ud800é", "\udfff"]}
     assert round_trip(value) == value
+
+
+def test_numbers_of_more_digits_than_python_reads_come_back() -> None:
+    value = {"big": [10**5000, -(10**5000)], "edge": [2**13_999, 2**14_000]}
+    assert round_trip(value) == value
+    with pytest.raises(DamagedSaveError, match=r"^'10x' is no number that Flambé wrote$"):
+        decode({"$int": "10x"}, lambda name: b"")
 
 
 def test_numbers_of_numpy_keep_their_type() -> None:

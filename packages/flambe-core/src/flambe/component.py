@@ -90,4 +90,8 @@ def _named(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
         bound = inspect.signature(cls).bind_partial(*args, **kwargs)
     except (TypeError, ValueError):  # the constructor itself will say what is wrong
         return dict(kwargs)
-    return dict(bound.arguments)
+    named = dict(bound.arguments)
+    for parameter in bound.signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            named |= named.pop(parameter.name, {})
+    return named

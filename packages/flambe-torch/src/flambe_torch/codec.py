@@ -28,6 +28,10 @@ from flambe.saving.state import custom_state_of, load_custom_state
 CUSTOM = "custom_state"
 _ZIP = b"PK\x03\x04"
 _ARRAY = "$numpy"
+_INT = "$int"
+_MOST_BITS = 2000
+"""Longer numbers are written by their digits: `weights_only` reads none of more than 255 bytes."""
+
 _PACKAGE = __name__.partition(".")[0]
 _PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size)
 _UNREADABLE = (
@@ -198,6 +202,8 @@ def _plain(value: Any, where: str) -> Any:
     Raises:
         SavingError: naming the entry that has no such type.
     """
+    if type(value) is int and value.bit_length() > _MOST_BITS:
+        return {_INT: hex(value)}
     if type(value) in _PLAIN:
         return value
     if type(value) in (Tensor, nn.Parameter):
@@ -222,10 +228,12 @@ def _plain(value: Any, where: str) -> Any:
 
 
 def _with_arrays(value: Any) -> Any:
-    """The inverse of what `_plain` does to arrays."""
+    """The inverse of what `_plain` does to arrays and long numbers."""
     if isinstance(value, dict):
         if value.keys() == {_ARRAY}:
             return value[_ARRAY].numpy()
+        if value.keys() == {_INT}:
+            return int(value[_INT], 16)
         return {key: _with_arrays(item) for key, item in value.items()}
     if type(value) in (list, tuple, set):
         return type(value)(_with_arrays(item) for item in value)

@@ -337,8 +337,13 @@ def _frozen(array: Array) -> Array:
 
 def _array(value: Any) -> Array:
     if isinstance(value, torch.Tensor):
-        return _narrow(value.detach().cpu().numpy())
+        value = value.detach().cpu()
+        unknown = value.is_floating_point() and value.dtype not in _NUMPY_FLOATS  # such as bfloat16
+        return _narrow((value.float() if unknown else value).numpy())
     return _narrow(np.asarray(value))
+
+
+_NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
 
 
 def _narrow(array: Array) -> Array:

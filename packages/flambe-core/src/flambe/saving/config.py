@@ -8,7 +8,7 @@ stage's save is named by its relative path.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from flambe.language.walk import walk
 from flambe.registry.registry import Registry
 from flambe.saving.protocol import StateCodec
 from flambe.saving.tree import MISSING, Part, Steps, arguments_of
-from flambe.saving.values import Encoder, UnsavableError, is_small, to_json
+from flambe.saving.values import Encoder, UnsavableError, is_long, is_small, to_json
 from flambe.storage.storage import Content
 
 HERE = "this"
@@ -127,13 +127,18 @@ class ConfigWriter:
         return config.node
 
     def _plain_node(self, live: Any, steps: Steps, owner: PartConfig) -> Node:
-        if live is None or type(live) in (bool, int, float) or _is_text(live):
+        if live is None or type(live) in (bool, float) or _is_number(live) or _is_text(live):
             return Scalar(live)
+        if _has_tuples(live) and not _has_parts(live):
+            return self._value_link(live, steps, owner)
         if type(live) is dict and all(_is_key(key) for key in live):
             entries = (Entry(k, self._node(v, (*steps, _step(k)), None, owner)) for k, v in live.items())
             return nodes.Mapping(tuple(entries))
         if type(live) in (list, tuple):
             return nodes.Sequence(tuple(self._node(v, (*steps, i), None, owner) for i, v in enumerate(live)))
+        return self._value_link(live, steps, owner)
+
+    def _value_link(self, live: Any, steps: Steps, owner: PartConfig) -> Node:
         link = Link(_extended(LinkPath(VALUES), steps[len(owner.part.steps) :]))
         owner.links.append((link, live))
         return link
@@ -260,12 +265,17 @@ def _arguments_node(live: Any, arguments: list[tuple[str | int, Node]]) -> Node 
     origin = origin_of(live)
     given = origin.node.arguments if origin is not None and origin.node is not None else None
     by_place = all(isinstance(name, int) for name, _ in arguments)
-    if isinstance(given, nodes.Sequence) and by_place:
+    if by_place and (isinstance(given, nodes.Sequence) or (given is None and arguments)):
         return nodes.Sequence(tuple(node for _, node in arguments))
     if given is not None and not isinstance(given, nodes.Mapping) and by_place:
         return arguments[0][1]
     if not arguments:
         return given
+    if isinstance(arguments[0][0], int):
+        raise SavingError(
+            f"a {type(live).__name__} that was given arguments by position and {arguments[-1][0]!r} by name "
+            "cannot be saved: after *args, a config has no place for names"
+        )
     return nodes.Mapping(tuple(Entry(str(name), node) for name, node in arguments))
 
 
@@ -281,12 +291,31 @@ def _relative(folder: str, start: str) -> str:
 
 
 def _is_key(key: object) -> bool:
-    return key is None or type(key) in (int, float, bool) or _is_text(key)
+    return key is None or type(key) in (float, bool) or _is_number(key) or _is_text(key)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and not is_long(value)
 
 
 def _is_text(value: object) -> bool:
     """Whether it is a text that YAML can write: one without half a surrogate pair."""
     return type(value) is str and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _has_tuples(value: object) -> bool:
+    """Whether there is a tuple in plain containers, which YAML would make a list."""
+    return type(value) is tuple or any(map(_has_tuples, _inside(value)))
+
+
+def _has_parts(value: object) -> bool:
+    return origin_of(value) is not None or any(map(_has_parts, _inside(value)))
+
+
+def _inside(value: Any) -> Iterable[object]:
+    if type(value) in (list, tuple):
+        return tuple(value)
+    return tuple(value.values()) if type(value) is dict else ()
 
 
 def _step(key: Any) -> str | int:

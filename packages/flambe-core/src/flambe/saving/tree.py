@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -77,7 +78,7 @@ def arguments_of(value: object) -> list[tuple[str | int, Any, Node | None]]:
     if more:
         return _with_more(origin, more)
     if origin.node is None:
-        return [(name, live, None) for name, live in origin.arguments.items()]
+        return [(name, live, None) for name, live in _given_in_python(value, origin.arguments)]
     match origin.node.arguments:
         case nodes.Mapping(entries=entries):
             return [(str(e.key), origin.arguments.get(str(e.key), MISSING), e.value) for e in entries]
@@ -96,6 +97,26 @@ class _Missing:
 
 
 MISSING: Any = _Missing()
+
+
+def _given_in_python(value: object, arguments: Mapping[str, Any]) -> list[tuple[str | int, Any]]:
+    """The arguments by name; where some are those of `*args`, these and all before them by position."""
+    rest = _rest_of(type(value))
+    if rest not in arguments:
+        return list(arguments.items())
+    names = list(arguments)
+    place = names.index(rest)
+    by_place = [*(arguments[name] for name in names[:place]), *arguments[rest]]
+    return [*enumerate(by_place), *((name, arguments[name]) for name in names[place + 1 :])]
+
+
+def _rest_of(cls: type) -> str:
+    """What the constructor calls its `*args`, if it has them."""
+    try:
+        parameters = inspect.signature(cls).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    return next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
 
 
 def _with_more(origin: Origin, more: Mapping[str, Any]) -> list[tuple[str | int, Any, Node | None]]:

@@ -45,7 +45,7 @@ class Encoder:
         if value is None or isinstance(value, (bool, str)):
             return str(value) if isinstance(value, str) else value
         if isinstance(value, int):
-            return int(value)
+            return {"$int": hex(value)} if is_long(value) else int(value)
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
         if isinstance(value, Mapping):
@@ -111,6 +111,8 @@ def _special(kind: str, value: dict[str, Any], read: ReadFile, codecs: Sequence[
     match kind:
         case "$float" if inside in ("nan", "inf", "-inf"):
             return float(inside)
+        case "$int" if isinstance(inside, str):
+            return _long(inside)
         case "$tuple" | "$set" | "$frozenset" if isinstance(inside, list):
             made = [decode(item, read, codecs) for item in inside]
             return {"$tuple": tuple, "$set": set, "$frozenset": frozenset}[kind](made)
@@ -145,6 +147,21 @@ def to_json(value: Any) -> bytes:
     """The text of a JSON file; only what `encode` gives."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "backslashreplace") + b"\n"  # half a surrogate pair becomes JSON's own escape
+
+
+def is_long(value: int) -> bool:
+    """Whether Python refuses to write or read all digits of `value`, as it does beyond 4,300 of them."""
+    return value.bit_length() > _MOST_BITS
+
+
+_MOST_BITS = 14_000
+
+
+def _long(digits: str) -> int:
+    try:
+        return int(digits, 16)
+    except ValueError as error:
+        raise DamagedSaveError(f"{digits[:20]!r} is no number that Flambé wrote") from error
 
 
 def is_small(value: Any, limit: int = 1000) -> bool:
