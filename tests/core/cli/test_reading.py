@@ -47,9 +47,9 @@ def test_show_leaves_them_out_unless_asked_for_all(chosen_anew) -> None:
     shown = chosen_anew("show", RUN).out
     assert "stride=0.2" in shown
     assert shown.count("stride=0.2") == 1
-    assert "2 more of an earlier choice of `reduce`; see `flambe show --all`" in shown
+    assert "2 more of an earlier choice of `reduce` or config; see `flambe show --all`" in shown
     everything = chosen_anew("show", RUN, "--all").out
-    assert everything.count("(of an earlier choice)") == 2
+    assert everything.count("(of an earlier choice or config)") == 2
     (report,) = [
         s for s in json.loads(chosen_anew("show", RUN, "--json").out)["stages"] if s["name"] == "report"
     ]
@@ -68,3 +68,15 @@ def test_export_takes_one_that_flows_unless_another_is_named(chosen_anew) -> Non
         for name, variant in (("now", flows.key.variant), ("before", other.variant))
     )
     assert now.place > before.place
+
+
+def test_what_a_changed_config_has_no_more_is_left_out_until_it_is_back(flambe, tmp_path: Path) -> None:
+    config = tmp_path / "walks.yaml"
+    shown = []
+    for strides, reduce in (("0.1, 4.0", True), ("0.1, 4.0", False), ("0.1", False), ("0.1, 4.0", False)):
+        text = CONFIG.replace("0.1, 0.2", strides)
+        config.write_text(text if reduce else text.replace("reduce: {walk: 1}", ""))
+        assert flambe("run", config, "--resume").code == 0
+        run = read_run(RUN)
+        shown.append([len(run.of(stage)) for stage in ("walk", "report", "after")])
+    assert shown == [[2, 1, 1], [2, 2, 2], [1, 1, 1], [2, 2, 2]]

@@ -46,7 +46,7 @@ def command(*, run: str, as_json: bool, everything: bool) -> int:
     )
     if len(records) < len(found.records):
         left_out = len(found.records) - len(records)
-        click.echo(f"{left_out} more of an earlier choice of `reduce`; see `flambe show --all`")
+        click.echo(f"{left_out} more of an earlier choice of `reduce` or config; see `flambe show --all`")
     for record in records:
         if record.status == "failed":
             click.echo(f"failed: {record.key.stage}/{record.key.variant}: {record.error}")

@@ -75,7 +75,7 @@ def print_stages(
 
 def _marked(record: TrialRecord, kept: Collection[str], outdated: Collection[TrialKey]) -> str:
     marks = ["*"] * (record.key.variant in kept) + ["(changed)"] * bool(record.changes)
-    marks += ["(of an earlier choice)"] * (record.key in outdated)
+    marks += ["(of an earlier choice or config)"] * (record.key in outdated)
     return " ".join([record.key.variant, *marks])
 
 

@@ -61,6 +61,14 @@ class Engine:
     def problems(self) -> list[str]:
         return self._roster.problems
 
+    def left_out(self) -> dict[str, list[str]]:
+        """The earlier run's trials, by stage, that are none of this run's; nothing where it was cut short."""
+        found: dict[str, list[str]] = {}
+        if not self._roster.stopping:
+            for key in self._in.reuse.earlier.keys() - self.records.keys():
+                found.setdefault(key.stage, []).append(key.variant)
+        return {stage: sorted(found[stage]) for stage in sorted(found)}
+
     # -- the loop -------------------------------------------------------------------------------------------
 
     def run(self) -> None:

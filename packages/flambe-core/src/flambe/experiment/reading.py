@@ -27,6 +27,7 @@ class Run:
         stages: The names of the stages that have variants, in the order in which they began.
         records: What became of each trial, by stage and variant.
         chosen: For each reduced stage, the variants that flowed on, best first.
+        left_out: The trials of an earlier run that a changed config has no more.
         extensions: By stage, how many variants more than its config says people have asked for.
     """
 
@@ -36,11 +37,12 @@ class Run:
     records: Mapping[TrialKey, TrialRecord]
     chosen: Mapping[str, tuple[str, ...]]
     extensions: Mapping[str, int]
+    left_out: frozenset[TrialKey] = frozenset()
 
     @cached_property
     def outdated(self) -> frozenset[TrialKey]:
-        """The trials that build on variants which a later choice of `reduce` has left out."""
-        found: set[TrialKey] = set()
+        """The trials that were left out, and those that build on what a later `reduce` has left out."""
+        found = set(self.left_out)
         for stage in self.stages:  # in their order: what a trial builds on comes before it
             for record in (record for key, record in self.records.items() if key.stage == stage):
                 above = [TrialKey(*link) for link in record.upstream.items()]
@@ -69,13 +71,19 @@ def read_run(folder: str) -> Run:
     events = list(decode(storage.read(JOURNAL), name=f"{folder}/{JOURNAL}"))
     found = records(events)
     order = [stage for event in events if event["event"] == "run" for stage in event["stages"]]
+    latest = max((number for number, event in enumerate(events) if event["event"] == "run"), default=0)
+    chosen = {e["stage"]: tuple(e["kept"]) for e in events[latest:] if e["event"] == "reduced"}
+    left_out = [e["left_out"] for e in events[latest:] if e["event"] == "ended" and "left_out" in e]
     return Run(
         folder=storage.url,
         about=about_run(storage),
         stages=tuple(dict.fromkeys([*order, *(key.stage for key in found)])),
         records=found,
-        chosen={event["stage"]: tuple(event["kept"]) for event in events if event["event"] == "reduced"},
+        chosen=chosen,
         extensions=extensions_of(events),
+        left_out=frozenset(
+            TrialKey(stage, id_) for stages in left_out for stage, ids in stages.items() for id_ in ids
+        ),
     )
 
 

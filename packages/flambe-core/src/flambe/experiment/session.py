@@ -161,7 +161,9 @@ class Session:
         with interruptible(engine.interrupt):
             engine.run()
         outcome = self._outcome(engine, folder.storage.url)
-        folder.journal.write("ended", durable=True, status=outcome.status)
+        left_out = engine.left_out()
+        more = {"left_out": left_out} if left_out else {}
+        folder.journal.write("ended", durable=True, status=outcome.status, **more)
         folder.write_json(RUN, {**about, "status": outcome.status})
         return outcome
 
