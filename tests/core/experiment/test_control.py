@@ -482,9 +482,7 @@ def test_how_a_run_goes_on_is_said_with_what_it_was_started_with(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["/bin/flambe", "run", "my walk.yaml", "walk.stride=2.0", "--force"])
     run("pipeline: {walk: !my.Walk {steps: 1}}")
-    with pytest.raises(
-        RunError, match=r"flambe run 'my walk\.yaml' walk\.stride=2\.0 --resume, and"
-    ):
+    with pytest.raises(RunError, match=r"flambe run 'my walk\.yaml' walk\.stride=2\.0 --resume, and"):
         ask(f"{tmp_path}/out/output__test", "stop", "walk")
 
 
@@ -570,6 +568,24 @@ def test_what_cannot_be_extended_is_said(run, tmp_path: Path, text: str, stage: 
 
 
 LONG_WALK = "!my.Walk {stride: !@ walk.place, steps: 100, seconds: 0.01}"
+
+
+def test_what_hindered_a_reduce_is_forgotten_when_more_samples_are_enough(live) -> None:
+    def talk(run: Going) -> None:
+        run.wait_for("finished", stage="walk")
+        assert not ask_for_more(run.folder, 1, stage="walk").refused
+
+    outcome = live(
+        """
+reduce: {walk: 2}
+pipeline:
+  walk: !my.Walk {steps: 1, stride: !uniform [0.0, 1.0]}
+  apart: !my.Walk {steps: 60, seconds: 0.01}
+""",
+        talk,
+    )
+    assert len(outcome.chosen["walk"]) == 2
+    assert (outcome.status, outcome.problems) == ("done", ())
 
 
 def test_a_stage_whose_reduce_has_chosen_is_not_extended(live) -> None:

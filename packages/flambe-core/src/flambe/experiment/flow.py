@@ -22,6 +22,7 @@ class Flow:
         self._roster = roster
         self._waits: dict[TrialKey, int] = {}
         self._dependants: dict[TrialKey, list[TrialKey]] = {}
+        self._too_few: dict[str, str] = {}
 
     def add(self, key: TrialKey) -> None:
         """A trial that is to be run: now, when all it links to has ended well, or never."""
@@ -104,13 +105,22 @@ class Flow:
         try:
             stage.choose({id_: self._roster.records[TrialKey(stage.name, id_)] for id_ in stage.variants})
         except ReduceError as error:
-            if str(error) not in self._roster.problems:
-                self._roster.problems.append(str(error))
+            self._note_too_few(stage, str(error))
             return
+        self._note_too_few(stage, None)
         self._in.folder.journal.write(
             "reduced", stage=stage.name, kept=[variant.id for variant in stage.flowing()]
         )
         self.release_unused(stage)
+
+    def _note_too_few(self, stage: StageRun, problem: str | None) -> None:
+        """What hinders a `reduce`, in the place of what did before the stage was extended."""
+        earlier = self._too_few.pop(stage.name, None)
+        if earlier is not None:
+            self._roster.problems.remove(earlier)
+        if problem is not None:
+            self._too_few[stage.name] = problem
+            self._roster.problems.append(problem)
 
     def release_unused(self, stage: StageRun) -> None:
         """Frees what no later trial can ask for, now that more is known of those."""
