@@ -389,6 +389,39 @@ def test_a_training_with_averaged_weights_goes_on_exactly(recorder: Recorder) ->
     assert plain(recorder.take()) == expected
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_the_model_ends_with_the_averages_that_were_measured_best(restart: bool, recorder: Recorder) -> None:
+    def new(make: Any, *given: Any) -> Trainer:
+        averaging = pl.callbacks.EMAWeightAveraging(decay=0.9)
+        made: Trainer = make(
+            *given, callbacks=[averaging], max_steps=3, metric_fn=None, lower_is_better=False
+        )
+        return made
+
+    trainer = new(make)
+    while trainer.step():
+        if restart:
+            state = state_of(trainer)
+            trainer.close()
+            trainer = new(restored, state)
+    losses = [value for name, value, _ in plain(recorder.take()) if name == "dev/loss"]
+    assert trainer.best_metric == max(losses) == losses[trainer.best_step - 1]
+    x, target = rows().tensors
+    with torch.no_grad():
+        loss = nn.functional.nll_loss(trainer.model(x), target)
+    assert float(loss) == pytest.approx(max(losses), rel=1e-5)
+
+
+def test_a_training_with_averages_that_is_finished_where_it_goes_on_ends_with_them() -> None:
+    first = make(callbacks=[pl.callbacks.EMAWeightAveraging(decay=0.9)])
+    first.step()
+    state = state_of(first)
+    first.finish()
+    second = restored(state, callbacks=[pl.callbacks.EMAWeightAveraging(decay=0.9)])
+    second.finish()
+    assert torch.equal(vector(second.model), vector(first.model))
+
+
 def test_callbacks_are_told_of_the_end() -> None:
     class End(pl.Callback):
         ended = 0

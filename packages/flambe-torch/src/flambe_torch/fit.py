@@ -28,6 +28,15 @@ IN_PARTS = ("optimizer_states", "lr_schedulers")
 """What the trainer's optimizer and scheduler hold themselves, where they are not a LightningModule's own."""
 
 
+_AVERAGING: Any = getattr(pl.callbacks, "WeightAveraging", ())
+"""Callbacks that put averages in the weights' place in validation and at the end; Lightning 2.6 has them."""
+
+
+def measures_averages(callbacks: Sequence[pl.Callback]) -> bool:
+    """Whether a callback lets averages of the weights be measured, not the weights that are trained."""
+    return any(isinstance(callback, _AVERAGING) for callback in callbacks)
+
+
 class Fit:
     """One Lightning fit that waits after each validation.
 
@@ -54,6 +63,7 @@ class Fit:
         self._module = module
         self._samplers = train_sampler, dev_sampler
         self._start = start
+        self._callbacks = callbacks
         self._kept = _Progress(module, progress)
         self._stepped = SteppedFit(self._run)
         given = dict(options)
@@ -80,6 +90,16 @@ class Fit:
     def results(self) -> dict[str, float]:
         """What was logged in the last step, by name."""
         return {name: float(value) for name, value in self._trainer.callback_metrics.items()}
+
+    @property
+    def measured(self) -> pl.LightningModule:
+        """The module with the weights that the last validation measured."""
+        for callback in self._callbacks:
+            average = callback._average_model if isinstance(callback, _AVERAGING) else None
+            if average is not None:
+                averaged: pl.LightningModule = average.module
+                return averaged
+        return self._module
 
     @property
     def optimizer(self) -> Any:

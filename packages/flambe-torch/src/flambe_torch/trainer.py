@@ -19,7 +19,7 @@ from flambe.logs import log
 from flambe_torch.arguments import check, check_counts
 from flambe_torch.changing import change, change_argument, change_optimizer, split
 from flambe_torch.data import Batch
-from flambe_torch.fit import Fit
+from flambe_torch.fit import Fit, measures_averages
 from flambe_torch.metrics import Metric, metric_of, metrics_of
 from flambe_torch.predicting import predicted
 from flambe_torch.samplers import Sampler
@@ -271,7 +271,12 @@ class Trainer(Component):
 
     @property
     def _model_is_best(self) -> bool:
-        return self.finished or self.best_step == self.steps_done
+        return self.finished or (self.best_step == self.steps_done and not self._averages)
+
+    @property
+    def _averages(self) -> bool:
+        """Whether what is measured are averages, and not what the model holds while it is trained."""
+        return measures_averages(self._callbacks)
 
     def _change_steps(self, steps: Any) -> None:
         if not isinstance(steps, int) or isinstance(steps, bool) or steps <= self.steps_done:
@@ -338,7 +343,9 @@ class Trainer(Component):
         value = results[self._ranked_by]
         if self._is_better(value):
             self.best_metric, self.best_step = value, self.steps_done
-            self._best_weights = _copied(self.model, self._best_weights)
+            measured = fit.measured
+            model = measured.parts["model"] if isinstance(measured, Task) else measured
+            self._best_weights = _copied(model, self._best_weights)
         results["train/lr"] = fit.optimizer.param_groups[0]["lr"]
         results[f"best/{self._ranked_by.removeprefix('dev/')}"] = self.best_metric or 0.0
         for name, result in results.items():
@@ -365,6 +372,8 @@ class Trainer(Component):
         self._dismiss()
         if self.best_step != self.steps_done and self._best_weights is not None:
             self.last_weights = _copied(self.model)
+            self.model.load_state_dict(self._best_weights)
+        elif self._averages and self._best_weights is not None:
             self.model.load_state_dict(self._best_weights)
         self._best_weights = None
         self.model.eval()
