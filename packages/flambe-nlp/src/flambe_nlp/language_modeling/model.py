@@ -28,8 +28,8 @@ class LanguageModel(Model):
         encoder: Vectors (B, T, E) to (B, T, H). It must not see later tokens: not bidirectional, without a
             pooling, a transformer with `causal: true`.
         decoder: Vectors (B, T, H) to log-probabilities (B, T, V), such as `SoftmaxDecoder`.
-        tie_weights: Use the embedding's weights (V, E) as those of the decoder's last linear layer. A save has
-            them in the embedding's folder only: that of the decoder does not load by itself.
+        tie_weights: Use the embedding's weights (V, E) as those of the decoder's last linear layer. A save
+            has them in the embedding's folder only: that of the decoder does not load by itself.
         dropout: Share of the encoder's output that is zeroed in training.
         pad_index: The number that stands for no token; None if there is none.
         init_range: Draw the weights of the embedding and of the decoder's last layer uniformly from
