@@ -147,7 +147,7 @@ class Engine:
             self._tell("started", record)
             return
         again = record.attempts > 0 or key in self._in.reuse.earlier
-        self._showing.begin(key, self._roster.variants[key], again=again)
+        self._showing.begin(key, self._roster.variants[key], again_after=step if again else None)
         record.attempts += 1
         self._roster.note("started", key, step=step)
         record.started = record.started or self._in.folder.journal.last_time

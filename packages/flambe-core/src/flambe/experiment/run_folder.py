@@ -101,9 +101,9 @@ class RunFolder:
         """Appends to the log of a trial whose own process can no longer do so."""
         TrialLog(self.storage.within(folder_of(key))).say(lines)
 
-    def logged(self, key: TrialKey) -> list[Record]:
-        """What the trial has logged, after its own process dropped what it will log again."""
-        return TrialLog(self.storage.within(folder_of(key))).records()
+    def logged(self, key: TrialKey, step: int) -> list[Record]:
+        """What the trial has logged up to this step."""
+        return TrialLog(self.storage.within(folder_of(key))).records(step)
 
     def verify(self, key: TrialKey) -> None:
         """Reads what a finished trial saved.

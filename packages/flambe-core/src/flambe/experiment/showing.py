@@ -20,16 +20,18 @@ class Showing:
     """Writes to all sinks. A value that one cannot show is left out there, and said so once.
 
     Args:
-        logged: Gives what a trial has logged so far.
+        logged: Gives what a trial has logged up to a step.
     """
 
-    def __init__(self, sinks: Sequence[MetricSink], logged: Callable[[TrialKey], Sequence[Record]]) -> None:
+    def __init__(
+        self, sinks: Sequence[MetricSink], logged: Callable[[TrialKey, int], Sequence[Record]]
+    ) -> None:
         self._sinks = sinks
         self._logged = logged
         self._left_out: set[tuple[str, str]] = set()
 
-    def begin(self, key: TrialKey, variant: Variant, *, again: bool) -> None:
-        """Show a trial's choices; one that runs again first forgets what it will log again."""
+    def begin(self, key: TrialKey, variant: Variant, *, again_after: int | None = None) -> None:
+        """Show a trial's choices; one that goes on after a step first forgets what it logged behind it."""
         shown = {
             path.removeprefix("pipeline."): value
             for settled in (*variant.lineage.values(), variant)
@@ -37,8 +39,8 @@ class Showing:
         }
         for sink in self._sinks:
             with explained("write", _what(sink, key)):
-                if again:
-                    self._restart(sink, key, self._logged(key))
+                if again_after is not None:
+                    self._restart(sink, key, self._logged(key, again_after))
                 if shown:
                     self._write(sink, key, [Record("hparams", "hparams", shown, None, time.time())])
 

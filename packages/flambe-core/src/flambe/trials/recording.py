@@ -38,13 +38,13 @@ class TrialLog:
         if text:
             self._storage.append(LOG, text.encode("utf-8", "backslashreplace"))
 
-    def records(self) -> list[Record]:
-        """Everything that was logged so far.
+    def records(self, step: int) -> list[Record]:
+        """What was logged up to step number `step`; its process may have logged more meanwhile.
 
         Raises:
             JournalError: a line is damaged.
         """
-        return [decode_record(values) for values in self._parsed()]
+        return [decode_record(values) for values in self._parsed() if values["trial_step"] <= step]
 
     def rewind(self, step: int) -> None:
         """Drops what was logged after step number `step`: it will be logged again."""
