@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import StochasticWeightAveraging
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from flambe_torch.team import team_size
@@ -45,6 +46,11 @@ def check(trainer: Trainer, options: Mapping[str, Any]) -> None:
     if decided:
         raise ValueError(f"the Trainer's own arguments decide Lightning's {', '.join(sorted(decided))}")
     _check_samplers(trainer, team_size(options["devices"]))
+    if any(isinstance(callback, StochasticWeightAveraging) for callback in trainer.callbacks):
+        raise ValueError(
+            "StochasticWeightAveraging acts when an epoch ends, and all training is one epoch here; use "
+            "Lightning's WeightAveraging or EMAWeightAveraging"
+        )
     plateau = isinstance(trainer.scheduler, ReduceLROnPlateau)
     if plateau and trainer.scheduler.mode == "max" and trainer.lower_is_better:
         raise ValueError("ReduceLROnPlateau with mode max needs a metric that is better when higher")

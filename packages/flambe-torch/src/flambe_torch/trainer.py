@@ -67,7 +67,8 @@ class Trainer(Component):
         accelerator: Lightning's, such as `cpu` or `gpu`.
         devices: Lightning's: how many, or which.
         strategy: Lightning's, such as `ddp`; see the package's README for more than one device.
-        callbacks: Lightning callbacks. Those that monitor a value name it as it is logged (`dev/loss`).
+        callbacks: Lightning callbacks. Those that monitor a value name it as it is logged (`dev/loss`). All
+            training is one epoch to them.
         lightning: More arguments of Lightning's `Trainer`.
     """
 
@@ -121,7 +122,7 @@ class Trainer(Component):
             "strategy": strategy,
             **(lightning or {}),
         }
-        self._callbacks = tuple(callbacks)
+        self.callbacks = tuple(callbacks)
         self._metrics, self._ranked_by = self._measured(extra_metrics)
         self.lower_is_better = self._direction(lower_is_better)
         check(self, self._options)
@@ -276,7 +277,7 @@ class Trainer(Component):
     @property
     def _averages(self) -> bool:
         """Whether what is measured are averages, and not what the model holds while it is trained."""
-        return measures_averages(self._callbacks)
+        return measures_averages(self.callbacks)
 
     def _change_steps(self, steps: Any) -> None:
         if not isinstance(steps, int) or isinstance(steps, bool) or steps <= self.steps_done:
@@ -328,7 +329,7 @@ class Trainer(Component):
             batches_per_step=batches,
             start=batches * self.steps_done,
             progress=self._progress,
-            callbacks=self._callbacks,
+            callbacks=self.callbacks,
             plugins=[] if self._place is None else [self._place],
             options=options,
         )
