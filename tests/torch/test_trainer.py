@@ -574,9 +574,7 @@ def test_wrong_arguments_are_told() -> None:
         make(lightning={"max_steps": 3})
     with pytest.raises(ValueError, match=r"decide Lightning's limit_train_batches, min_epochs$"):
         make(lightning={"limit_train_batches": 3, "min_epochs": 1})
-    with pytest.raises(
-        ValueError, match="StochasticWeightAveraging acts when an epoch ends, and"
-    ):
+    with pytest.raises(ValueError, match="StochasticWeightAveraging acts when an epoch ends, and"):
         make(callbacks=[pl.callbacks.StochasticWeightAveraging(0.1)])
     with pytest.raises(ValueError, match="two metrics are called 'accuracy'; name the"):
         make(extra_metrics=[Accuracy()])
