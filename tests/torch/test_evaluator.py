@@ -58,6 +58,15 @@ def test_the_model_is_left_in_the_mode_in_which_it_was() -> None:
     assert not made.model.training
 
 
+def test_a_model_of_64_bits_takes_columns_of_32() -> None:
+    data = torch.utils.data.TensorDataset(torch.rand(5, 3), torch.tensor([1, 0, 1, 0, 0]))
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU()).double()
+    made = Evaluator(model, Accuracy(), BaseSampler(data, 2), accelerator="cpu")
+    made.step()
+    right = model(data.tensors[0].double()).argmax(1) == data.tensors[1]
+    assert made.metric() == pytest.approx(right.double().mean().item())
+
+
 def test_no_metric_takes_the_place_of_another() -> None:
     made = evaluator()
     message = r"^two metrics are called 'accuracy'; name the extra_metrics by a mapping$"

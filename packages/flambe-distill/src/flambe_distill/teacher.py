@@ -13,7 +13,8 @@ from torch import nn
 
 from flambe import once
 from flambe.component import origin_of
-from flambe_torch.data import Rows, to_device
+from flambe_torch.data import Rows
+from flambe_torch.predicting import fitting
 
 Pads = int | float | Sequence[int | float]
 _NEARLY = 1e-3
@@ -59,7 +60,7 @@ class Teacher:
             with torch.no_grad():
                 for first in range(0, len(order), self._batch_size):
                     batch = rows.batch(order[first : first + self._batch_size], pad_index)
-                    found = model(*(to_device(column, self._device) for column in batch))
+                    found = model(*fitting(model, batch, self._device))
                     parts.append(found.float().cpu().numpy())
         finally:
             model.to(before)

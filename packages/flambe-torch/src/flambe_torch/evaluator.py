@@ -12,7 +12,7 @@ from flambe.component import Component
 from flambe.logs import log
 from flambe_torch.data import to_device
 from flambe_torch.metrics import metric_of, metrics_of
-from flambe_torch.predicting import evaluating, predicted
+from flambe_torch.predicting import evaluating, fitting, predicted
 from flambe_torch.samplers import Sampler
 
 
@@ -67,11 +67,11 @@ class Evaluator(Component):
         device, before = _device(self.accelerator), next(self.model.parameters(), torch.empty(0)).device
         self.model.to(device)
         with torch.no_grad(), evaluating(self.model):
-            for batch in self.eval_sampler:
-                moved = tuple(to_device(column, device) for column in batch)
-                predictions, target = predicted(self.model, moved)
+            for *inputs, target in self.eval_sampler:
+                given = (*fitting(self.model, inputs, device), to_device(target, device))
+                predictions, expected = predicted(self.model, given)
                 for metric in self._metrics.values():
-                    metric.update(predictions, target)
+                    metric.update(predictions, expected)
         self.model.to(before)
         self.results = {name: metric.compute() for name, metric in self._metrics.items()}
         for name, result in self.results.items():

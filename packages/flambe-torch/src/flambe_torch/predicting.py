@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
-from flambe_torch.data import Batch
+from flambe_torch.data import Batch, to_device
 
 
 @contextmanager
@@ -21,6 +22,19 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+def fitting(model: nn.Module, inputs: Sequence[Any], device: torch.device) -> tuple[Any, ...]:
+    """What the model takes, on `device`, floating numbers as wide as its own: it may be one of 64 bits."""
+    dtypes = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    moved = tuple(to_device(column, device) for column in inputs)
+    if len(dtypes) != 1:
+        return moved
+    (dtype,) = dtypes
+    return tuple(
+        column.to(dtype) if isinstance(column, torch.Tensor) and column.is_floating_point() else column
+        for column in moved
+    )
 
 
 def predicted(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
