@@ -154,7 +154,8 @@ def test_trials_of_a_machine_that_dies_go_on_elsewhere(
     first, second = far_machines.add(num_cpus=2), far_machines.add(num_cpus=1)
     try:
         place = f"s3://runs/{uuid.uuid4().hex}"
-        run = Run(walking(tmp_path, place), tmp_path, "--ray-address", far_machines.address)
+        slowly = walking(tmp_path, place, pause_s=0.5)  # a killed machine's workers go on for a moment
+        run = Run(slowly, tmp_path, "--ray-address", far_machines.address)
         run.until(lambda: steps_taken(tmp_path) >= after)
         getattr(far_machines, end)(first)
         code, out, err = run.end()
