@@ -108,3 +108,28 @@ def wait_for(address: str) -> None:
             return
         time.sleep(0.2)
     pytest.fail("the cluster has not started")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [16, 40])
+def test_rays_folder_is_nobody_elses_wherever_temporary_files_lie(tmp_path: Path, length: int) -> None:
+    place = Path(tempfile.mkdtemp(dir="/tmp", prefix="f"))
+    temporary = place / ("t" * (length - len(str(place)) - 1))
+    temporary.mkdir()
+    code = (
+        "from flambe_ray.session import Session\n"
+        "session = Session({'cpu': 1})\n"
+        "folder = session._folder.path\n"
+        "print(folder.parent, oct(folder.stat().st_mode & 0o777), len(list(folder.iterdir())) > 1)\n"
+        "session.close()\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        where = temporary if length == 16 else Path("/tmp")
+        assert ran.stdout.splitlines() == [f"{where} 0o700 True"]
+        assert list(temporary.iterdir()) == []
+    finally:
+        shutil.rmtree(place)

@@ -28,8 +28,11 @@ _ENVIRONMENT = {
 }
 _REACHED_S = 15.0
 """How long a cluster may take to answer."""
-_LONGEST_FOLDER = 40
-"""Ray puts sockets deep inside its folder, and their paths may have 107 characters."""
+_LONGEST_FOLDER = 16
+"""Ray puts sockets 86 characters deep inside its folder, and their paths may have 103 to 107 in all."""
+
+_INSIDE = "r"
+"""Ray lets everybody write to the folder it is given; so that is one inside our own."""
 
 
 class Session:
@@ -93,7 +96,7 @@ class Session:
         if self._folder is not None:
             if troubled and self._keep is not None:
                 with suppress(OSError):
-                    logs = self._folder.path / "session_latest" / "logs"
+                    logs = self._folder.path / _INSIDE / "session_latest" / "logs"
                     shutil.copytree(logs, self._keep, dirs_exist_ok=True)
             self._folder.remove()
             self._folder = None
@@ -111,7 +114,7 @@ class Session:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level="ERROR",
-                _temp_dir=str(self._folder.path),
+                _temp_dir=str(self._folder.path / _INSIDE),
             )
         except Exception as error:  # of many types; a machine that is too busy for one
             self.close(troubled=True)
