@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flambe.errors import RunError
-from flambe_ray.session import Session, reach
+from flambe_ray.session import _join, reach
 
 CONFIG = """
 name: quiet
@@ -89,7 +89,7 @@ def test_a_cluster_that_asks_for_no_token_is_joined(tmp_path: Path) -> None:
 
 def test_an_address_where_nobody_answers_is_refused_at_once() -> None:
     with pytest.raises(RunError, match=r"no Ray cluster answers at 127\.0\.0\.1:"):
-        Session({}, address=f"127.0.0.1:{free_port()}")
+        _join(None, f"127.0.0.1:{free_port()}")
 
 
 def free_port() -> int:
