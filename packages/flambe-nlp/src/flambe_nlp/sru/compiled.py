@@ -24,8 +24,8 @@ import torch
 
 from flambe_nlp.sru.walk import Gradients, Walk
 
-_ALONE = 8192
-"""Fewer numbers than this for a thread are not worth waking it."""
+_ALONE = 1 << 19
+"""Fewer numbers than this are not worth a thread: those of the products still spin on the cores then."""
 
 
 def is_for(walk: Walk) -> bool:
