@@ -75,7 +75,7 @@ def check_changes(folder: Path) -> int:
 def test_a_population_finds_what_no_rate_finds_alone(run: Run, synch: str) -> None:
     outcome = run(f"""
 pipeline:
-  train: !my.Descent {{rate: !g {RATES}, max_steps: 40}}
+  train: !my.Descent {{rate: !g {RATES}, max_steps: 40, seconds: 0.02}}
 schedulers:
   train: !tune.PopulationBasedTraining
     hyperparam_mutations: {{rate: [8, 4, 2, 1, 0.5, 0.25]}}
