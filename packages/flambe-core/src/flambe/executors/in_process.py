@@ -6,13 +6,14 @@ import copy
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from flambe.errors import HandOverError
 from flambe.executors.devices import Devices
 from flambe.executors.handover import Bundle, HandOver
 from flambe.executors.protocol import Deliver
+from flambe.executors.queued import stop_queued
 from flambe.executors.workshop import (
     Equip,
     Prepare,
@@ -24,7 +25,7 @@ from flambe.executors.workshop import (
     run_trial,
 )
 from flambe.language.links import LinkPath
-from flambe.trials.protocol import Event, Failed, Finished, Handle, Left, Setting, TrialKey, TrialTask
+from flambe.trials.protocol import Event, Failed, Handle, Left, Setting, TrialKey, TrialTask
 
 
 class InProcess:
@@ -78,8 +79,8 @@ class InProcess:
             deliver(self._events.popleft())
 
     def stop(self, key: TrialKey) -> None:
-        if (task := self._queue.get(key)) is not None:
-            self._stop_queued(task)
+        if key in self._queue:
+            self._events += stop_queued(self._queue, key)
         elif self._running is not None and self._running.key == key:
             self._running.stopping = True
 
@@ -108,13 +109,6 @@ class InProcess:
         self._events.clear()
         while self._shared:
             self._shared.popitem()[1].close()
-
-    def _stop_queued(self, task: TrialTask) -> None:
-        if task.restore == "checkpoint":
-            self._queue[task.key] = replace(task, stopping=True)
-        else:
-            del self._queue[task.key]
-            self._events.append(Finished(task.key, 0, None, False, None, "stopped"))
 
     def _carry_out_interrupt(self) -> None:
         if self._interrupted:

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from flambe.build.hidden import Mask
@@ -19,6 +19,7 @@ from flambe.executors.handover import Bundle
 from flambe.executors.launch import Launcher, launcher
 from flambe.executors.processes import allow_descriptors, kill_group, restore_descriptors
 from flambe.executors.protocol import Deliver
+from flambe.executors.queued import stop_queued
 from flambe.executors.segment import Descriptor, anonymous_file
 from flambe.executors.wire import Wire
 from flambe.executors.worker import Began, Bind, Idle, Interrupt, Ready, Run, Stop
@@ -98,8 +99,8 @@ class Pool:
         self._dispatch()
 
     def stop(self, key: TrialKey) -> None:
-        if (task := self._queue.get(key)) is not None:
-            self._stop_queued(task)
+        if key in self._queue:
+            self._events += stop_queued(self._queue, key)
         for worker in self._workers:
             if worker.task is not None and worker.task.key == key:
                 worker.wish(Stop(key))
@@ -290,14 +291,7 @@ class Pool:
         self._queue[task.key] = task
         self._queue.move_to_end(task.key, last=False)
         if isinstance(wished, Stop):
-            self._stop_queued(task)
-
-    def _stop_queued(self, task: TrialTask) -> None:
-        if task.restore == "checkpoint":
-            self._queue[task.key] = replace(task, stopping=True)
-        else:
-            del self._queue[task.key]
-            self._events.append(Finished(task.key, 0, None, False, None, "stopped"))
+            self._events += stop_queued(self._queue, task.key)
 
     def _dismiss(self, worker: _Worker) -> int | None:
         """Take a worker out, dead or alive; its exit code if it is known."""
