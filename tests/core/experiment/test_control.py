@@ -477,12 +477,13 @@ def test_a_run_that_is_not_going_is_not_asked(run, tmp_path: Path) -> None:
     assert not (tmp_path / "out/output__test/control").exists()
 
 
+@pytest.mark.parametrize("command", [["run"], []])
 def test_how_a_run_goes_on_is_said_with_what_it_was_started_with(
-    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["/bin/flambe", "run", "my walk.yaml", "walk.stride=2.0", "--force"])
+    monkeypatch.setattr("sys.argv", ["/bin/flambe", *command, "test.yaml", "walk.goal=a b", "--force"])
     run("pipeline: {walk: !my.Walk {steps: 1}}")
-    with pytest.raises(RunError, match=r"flambe run 'my walk\.yaml' walk\.stride=2\.0 --resume, and"):
+    with pytest.raises(RunError, match=r"flambe run test\.yaml 'walk\.goal=a b' --resume, and"):
         ask(f"{tmp_path}/out/output__test", "stop", "walk")
 
 

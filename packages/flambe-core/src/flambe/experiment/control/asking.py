@@ -88,11 +88,14 @@ def _not_going(run: Run) -> str:
 
 def _again(run: Run) -> str:
     """The command that resumes the run: what it was started with."""
+    config = str(run.about.get("config", "FILE"))
     words = shlex.split(str(run.about.get("command", "")))[1:]
-    if words[:1] != ["run"]:  # started from Python
-        words = ["run", str(run.about.get("config", "FILE"))]
+    if words[:1] == ["run"]:
+        words = words[1:]
+    if config not in words:  # started from Python
+        words = [config]
     kept = [word for word in words if word not in ("--resume", "--force")]
-    return shlex.join(["flambe", *kept, "--resume"])
+    return shlex.join(["flambe", "run", *kept, "--resume"])
 
 
 def _answered(storage: Storage, request: Request, timeout_s: float) -> Answer:
