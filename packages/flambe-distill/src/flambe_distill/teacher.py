@@ -14,7 +14,7 @@ from torch import nn
 from flambe import once
 from flambe.component import origin_of
 from flambe_torch.data import Rows
-from flambe_torch.predicting import fitting
+from flambe_torch.predicting import evaluating, fitting
 
 Pads = int | float | Sequence[int | float]
 _NEARLY = 1e-3
@@ -50,22 +50,19 @@ class Teacher:
     def _computed(self, rows: Rows, pad_index: Pads) -> npt.NDArray[np.float32]:
         """Rows of like length go through together; the model is left as it was found."""
         model = self._model
-        modes = [(module, module.training) for module in model.modules()]
         before = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         lengths = rows.lengths
         order = np.arange(len(rows)) if lengths is None else np.argsort(lengths, kind="stable")
         parts = []
-        model.to(self._device).eval()
+        model.to(self._device)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), evaluating(model):
                 for first in range(0, len(order), self._batch_size):
                     batch = rows.batch(order[first : first + self._batch_size], pad_index)
                     found = model(*fitting(model, batch, self._device))
                     parts.append(found.float().cpu().numpy())
         finally:
             model.to(before)
-            for module, mode in modes:
-                module.training = mode
         sorted_scores = np.concatenate(parts)
         check_scores(sorted_scores, len(rows))
         scores = np.empty_like(sorted_scores)
