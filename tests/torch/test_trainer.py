@@ -480,14 +480,27 @@ def test_bf16_trains_on_the_cpu() -> None:
     assert trainer.model[0].weight.dtype == torch.float32
 
 
-def test_losses_of_low_precision_are_averaged_in_a_higher_one(recorder: Recorder) -> None:
-    class Constant(nn.Module):
-        def forward(self, predictions: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-            return predictions.sum() * 0 + 0.75
+class Constant(nn.Module):
+    """A loss that is the same for all batches."""
 
-    train(make(loss_fn=Constant(), precision="bf16-true", max_steps=1, iter_per_step=600))
+    def __init__(self, loss: float) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, predictions: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return predictions.sum() * 0 + self.loss
+
+
+def test_losses_of_low_precision_are_averaged_in_a_higher_one(recorder: Recorder) -> None:
+    train(make(loss_fn=Constant(0.75), precision="bf16-true", max_steps=1, iter_per_step=600))
     losses = {name: value for name, value, _ in plain(recorder.take()) if name.endswith("/loss")}
     assert losses == {"train/loss": 0.75, "dev/loss": 0.75}  # bfloat16 stops counting at 256 times as much
+
+
+def test_losses_of_64_bits_keep_their_digits(recorder: Recorder) -> None:
+    train(make(loss_fn=Constant(1 + 1e-9), precision="64-true", max_steps=1, iter_per_step=1))
+    losses = [value for name, value, _ in plain(recorder.take()) if name.endswith("/loss")]
+    assert losses == pytest.approx([1 + 1e-9] * 2, rel=1e-12)
 
 
 class Lit(pl.LightningModule):

@@ -302,6 +302,11 @@ def to_device(column: Any, device: torch.device) -> Any:
     return column.to(device, non_blocking=True) if isinstance(column, torch.Tensor) else column
 
 
+def at_least_float32(value: torch.Tensor) -> torch.Tensor:
+    """The numbers in a type in which sums of many keep their digits."""
+    return value.to(torch.promote_types(value.dtype, torch.float32))
+
+
 def _numbers(indices: Indices) -> Array:
     """The indices as an array; an empty list has no type of its own, and is no list of floats."""
     array = np.asarray(indices)

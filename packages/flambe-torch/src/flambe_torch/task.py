@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from flambe_torch.data import Batch, to_device
+from flambe_torch.data import Batch, at_least_float32, to_device
 from flambe_torch.metrics import Metric
 
 
@@ -76,7 +76,7 @@ class Task(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         reduce = self.trainer.strategy.reduce
         many = self.trainer.world_size > 1
-        results = {
+        results: dict[str, torch.Tensor | float] = {
             "train/loss": self._train_loss.take(self.device, reduce),
             "dev/loss": self._dev_loss.take(self.device, reduce),
             **{f"dev/{name}": metric.compute() for name, metric in self._metrics.items()},
@@ -110,20 +110,22 @@ class Task(pl.LightningModule):
 
 
 class _Mean:
-    """A weighted mean that stays on the device until it is taken; float32, whatever the model trains in."""
+    """A weighted mean that stays on the device until it is taken; float32 where the model trains in less."""
 
     def __init__(self) -> None:
         self._total: torch.Tensor | float = 0.0
         self._weight = 0
 
     def add(self, value: torch.Tensor, weight: int = 1) -> None:
-        value = value.float()
+        value = at_least_float32(value)
         self._total = self._total + (value if weight == 1 else value * weight)
         self._weight += weight
 
-    def take(self, device: torch.device, reduce: Callable[..., Any]) -> float:
-        """The mean over all processes; begins anew."""
-        sums = torch.tensor([float(self._total), self._weight], device=device)
-        total, weight = reduce(sums, reduce_op="sum").tolist()
+    def take(self, device: torch.device, reduce: Callable[..., Any]) -> torch.Tensor:
+        """The mean over all processes, 0-d; begins anew."""
+        total = torch.as_tensor(self._total, device=device)
+        sums = torch.stack([total, total.new_tensor(self._weight)])
+        total, weight = reduce(sums, reduce_op="sum")
         self._total, self._weight = 0.0, 0
-        return float(total / weight) if weight else float("nan")
+        mean: torch.Tensor = total / weight  # NaN if nothing was added
+        return mean

@@ -8,6 +8,7 @@ import torch
 import torchmetrics
 from torch.nn import functional
 
+from flambe_torch.data import at_least_float32
 from flambe_torch.metrics.metric import TorchMetric, snake
 
 
@@ -19,7 +20,7 @@ class _Surprise(TorchMetric):
         self.ignore_index = -100 if ignore_index is None else ignore_index
 
     def update(self, predictions: torch.Tensor, target: torch.Tensor) -> None:
-        scores, classes = predictions.flatten(0, -2).float(), target.flatten()  # (N, C), (N,)
+        scores, classes = at_least_float32(predictions.flatten(0, -2)), target.flatten()  # (N, C), (N,)
         counted = (classes != self.ignore_index).sum()
         total = functional.cross_entropy(scores, classes, reduction="sum", ignore_index=self.ignore_index)
         super().update(total / counted.clamp(min=1), counted)  # the metric takes (mean, weight)
