@@ -14,8 +14,9 @@ shortest times in ms. The tasks:
 - forward: with gradients enabled, without the backward pass.
 - inference: without gradients. The package runs a C++ loop for it, compiled when it is first imported.
 
-`products` is what the matrix products alone take of a training step, which both need: no SRU is faster. The
-first run on a machine compiles Flambé's loops, which is not timed.
+`products` is what the matrix products alone take of a training step, which both need: by torch's `linear`, as
+the package computes them, and by oneDNN, as Flambé does. The first run on a machine compiles Flambé's loops,
+which is not timed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from collections.abc import Callable
 
 import torch
 
-from flambe_nlp.sru import SRU
+from flambe_nlp.sru import SRU, products
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -53,7 +54,7 @@ def compare(threads: int, options: argparse.Namespace) -> None:
     for name, task in tasks.items():
         times = take_turns(lambda: task(package), lambda: task(ours), options.seconds / len(tasks))  # noqa: B023
         print(f"{threads} thread{'s'[: threads > 1]}, {name:18}", report(times), flush=True)
-    print(f"{threads} thread{'s'[: threads > 1]}, products{'':10}", products(options), flush=True)
+    print(f"{threads} thread{'s'[: threads > 1]}, products{'':10}", products_alone(options), flush=True)
 
 
 def tasks_of(options: argparse.Namespace) -> dict[str, Task]:
@@ -114,18 +115,25 @@ def report(times: list[tuple[float, float, float, float]]) -> str:
     )
 
 
-def products(options: argparse.Namespace) -> str:
-    """The times of the three products of every layer's training step."""
+def products_alone(options: argparse.Namespace) -> str:
+    """The times of the three products of all layers of a training step, by torch and by Flambé."""
     x = torch.randn(options.length * options.batch, options.units)
-    weight = torch.randn(options.units, options.units * 3)
-    u = x @ weight
+    weight, bias = torch.randn(3, options.units, options.units), torch.zeros(3, options.units)
+    flat, grad = weight.flatten(0, 1), torch.randn(len(x), 3, options.units)
 
-    def run() -> None:
+    def by_torch() -> None:
         for _ in range(options.layers):
-            torch.mm(x, weight), torch.mm(u, weight.t()), torch.mm(x.t(), u)
+            torch.nn.functional.linear(x, flat), grad.flatten(1) @ flat, grad.flatten(1).T @ x
 
-    times = [timed(run)[0] * 1e3 for _ in range(20)]
-    return f"ms: {statistics.median(times):6.1f} (min {min(times):6.1f})"
+    def ours() -> None:
+        for _ in range(options.layers):
+            products.forward(x, weight, bias), products.backward(grad, x, weight, (True, True))
+
+    times = take_turns(by_torch, ours, 2.0)
+    return ", ".join(
+        f"{name} {statistics.median(ms):6.1f} (min {min(ms):6.1f})"
+        for name, ms in (("ms: torch", [t[0] * 1e3 for t in times]), ("Flambé", [t[2] * 1e3 for t in times]))
+    )
 
 
 def parsed() -> argparse.Namespace:

@@ -241,11 +241,11 @@ class SRUCell(nn.Module):
             if v is not None:
                 v = packing.pack(v).to(self.bias.dtype).view(-1, *sizes, 2)
                 vs = v.permute(1, 3, 0, 2).unbind(0)  # (2, N, hidden_size) each
-            return None, u.permute(1, 3, 0, 2).unbind(0), vs  # (k, N, hidden_size) each
+            return None, u.permute(1, 0, 3, 2).unbind(0), vs  # (N, k, hidden_size) each
         if self.weight_proj is not None:
             x = x @ self.weight_proj
         weight = self.weight.view(len(self.weight), *sizes, self.num_matrices)
-        return x.to(self.bias.dtype), weight.permute(1, 3, 0, 2).contiguous().unbind(0), vs
+        return x.to(self.bias.dtype), weight.permute(1, 3, 2, 0).contiguous().unbind(0), vs
 
     def _custom_products(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         assert self.custom_m is not None

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from flambe_nlp.sru.walk import Gradients, Walk
+from flambe_nlp.sru.walk import SKIP, Gradients, Walk
 
 _ALONE = 1 << 19
 """Fewer numbers than this are not worth a thread: those of the products still spin on the cores then."""
@@ -47,7 +47,9 @@ def forward(walk: Walk) -> None:
 
 def backward(walk: Walk, gradients: Gradients) -> tuple[torch.Tensor, torch.Tensor]:
     """Fill the gradients; returns those of v and of the biases, (2, H) each."""
-    run, arrays = _kernels().backward, [_array(tensor) for tensor in gradients]
+    grad_h, grad_u, grad_skip, carried = gradients
+    given = (grad_h, grad_u, _apart(walk, grad_skip), carried)
+    run, arrays = _kernels().backward, [_array(tensor) for tensor in given]
     parts = _share(walk, lambda first, last: run(*arrays, *_arguments(walk), first, last))
     total = torch.from_numpy(np.sum(parts, axis=0))  # (4, H)
     return total[:2], total[2:]
@@ -55,10 +57,14 @@ def backward(walk: Walk, gradients: Gradients) -> tuple[torch.Tensor, torch.Tens
 
 def _arguments(walk: Walk) -> tuple[Any, ...]:
     u, skip, v, states, drop, h, tanh, order = walk
-    absent = h[:0]
-    given = (u, absent if skip is None else skip, v, states, absent if drop is None else drop, h)
+    given = (u, _apart(walk, skip), v, states, h[:0] if drop is None else drop, h)
     flags = (skip is not None, drop is not None, tanh)
     return (*map(_array, given), order.plan, order.tokens.start, *flags)
+
+
+def _apart(walk: Walk, skip: torch.Tensor | None) -> torch.Tensor:
+    """The skip term, or its gradient; nothing if it is one of the products, where the loops find it."""
+    return walk.h[:0] if skip is None or walk.u.shape[1] > SKIP else skip
 
 
 def _array(tensor: torch.Tensor) -> Any:

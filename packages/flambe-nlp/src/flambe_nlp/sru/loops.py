@@ -22,6 +22,7 @@ _ONE, _TWO = f32(1), f32(2)
 _LOWEST, _HIGHEST = f32(-87), f32(88)
 _LOG2_E = f32(1.4426950408889634)
 _LN2_HIGH, _LN2_LOW = f32(0.693359375), f32(-2.12194440e-4)
+_SKIP = 3  # the place of the projected skip term among the products
 
 
 def _compiled(function: Function) -> Function:
@@ -140,20 +141,22 @@ def forward(  # noqa: PLR0917  # Numba takes arguments by position
 ) -> None:
     """The sequences from `first` to `last` through all steps.
 
-    Shapes: u (k, N, H), skip (N, H), v (2, H), states (B + N, H), drop (B, H), h (N, H), plan (S, 4): for
+    Shapes: u (N, k, H), skip (N, H), v (2, H), states (B + N, H), drop (B, H), h (N, H), plan (S, 4): for
     each step where its tokens begin, how many they are, where the states before them lie and which sequence
-    is the first. The states of tokens begin in row `tokens` of their table.
+    is the first. The states of tokens begin in row `tokens` of their table. Nothing is read of `skip` if k
+    is 4.
     """
     bent, dropped = np.empty(h.shape[1], np.float32), np.empty(h.shape[1], np.float32)
+    projected = u.shape[1] > _SKIP
     for step in range(len(plan)):
         start, size, previous, row = plan[step]
         for i in range(max(first - row, 0), min(last - row, size)):
             n = np.uint64(start + i)
             before, c = states[np.uint64(previous + i)], states[np.uint64(tokens + start + i)]
-            _gate(u[1, n], v[0], before)
-            _gate(u[2, n], v[1], before)
-            _mix(c, u[1, n], u[0, n], before)
-            g, share = c, u[2, n]
+            _gate(u[n, 1], v[0], before)
+            _gate(u[n, 2], v[1], before)
+            _mix(c, u[n, 1], u[n, 0], before)
+            g, share = c, u[n, 2]
             if tanh:
                 _tanh_of(bent, c)
                 g = bent
@@ -161,7 +164,7 @@ def forward(  # noqa: PLR0917  # Numba takes arguments by position
                 _multiply(dropped, share, drop[np.uint64(row + i)])
                 share = dropped
             if has_skip:
-                _mix(h[n], share, skip[n], g)
+                _mix(h[n], share, u[n, _SKIP] if projected else skip[n], g)
             else:
                 _multiply(h[n], g, share)
 
@@ -192,6 +195,7 @@ def backward(  # noqa: PLR0917  # as above
     """
     total = np.zeros((4, h.shape[1]), np.float32)
     zeros = np.zeros(h.shape[1], np.float32)
+    projected = u.shape[1] > _SKIP
     g, dropped, work = np.empty_like(zeros), np.empty_like(zeros), np.empty_like(zeros)
     for back in range(len(plan)):
         start, size, previous, row = plan[len(plan) - 1 - back]
@@ -199,21 +203,23 @@ def backward(  # noqa: PLR0917  # as above
             n, sequence = np.uint64(start + i), np.uint64(row + i)
             before, c = states[np.uint64(previous + i)], states[np.uint64(tokens + start + i)]
             grad, grad_c = grad_h[n], carried[sequence]
-            f, r, grad_f, grad_r = u[1, n], u[2, n], grad_u[1, n], grad_u[2, n]
-            _multiply_rest(grad_skip[n], grad, r)
-            _multiply_difference(grad_r, h[n], skip[n] if has_skip else zeros, grad_skip[n])
+            f, r, grad_f, grad_r = u[n, 1], u[n, 2], grad_u[n, 1], grad_u[n, 2]
+            grad_x = grad_u[n, _SKIP] if projected else grad_skip[n]
+            x = u[n, _SKIP] if projected else skip[n] if has_skip else zeros
+            _multiply_rest(grad_x, grad, r)
+            _multiply_difference(grad_r, h[n], x, grad_x)
             share = r
             if has_drop:
                 _multiply(dropped, r, drop[sequence])
                 share = dropped
-                _multiply_rest(grad_skip[n], grad, share)
+                _multiply_rest(grad_x, grad, share)
             _multiply(work, grad, share)
             if tanh:
                 _tanh_of(g, c)
                 _multiply_slope(work, g)
             _add(grad_c, work)
-            _multiply_rest(grad_u[0, n], grad_c, f)
-            _multiply_difference(grad_f, c, u[0, n], grad_u[0, n])
+            _multiply_rest(grad_u[n, 0], grad_c, f)
+            _multiply_difference(grad_f, c, u[n, 0], grad_u[n, 0])
             _multiply(grad_c, grad_c, f)
             _add_product(grad_c, grad_f, v[0])
             _add_product(grad_c, grad_r, v[1])

@@ -17,12 +17,9 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from flambe_nlp.sru import compiled
+from flambe_nlp.sru import compiled, products
 from flambe_nlp.sru.packing import Order
-from flambe_nlp.sru.walk import Gradients, Walk
-
-SKIP = 3
-"""The place of the projected skip term among the k products; before it, W x, W_f x and W_r x."""
+from flambe_nlp.sru.walk import SKIP, Gradients, Walk
 
 
 class Recurrence(torch.autograd.Function):
@@ -31,7 +28,7 @@ class Recurrence(torch.autograd.Function):
     Takes, for N packed tokens (I entries each) of B sequences and k products (4 if the skip term is one of
     them, else 3), in this order:
         x: (N, I) the tokens, or None.
-        weight: (k, I, H) W, W_f, W_r and the skip term's; the products themselves, (k, N, H), if x is None.
+        weight: (k, H, I) W, W_f, W_r and the skip term's; the products themselves, (N, k, H), if x is None.
         bias: (2, H) b_f and b_r.
         skip: (N, H) what enters h beside the state, or None; not if k is 4.
         v: (2, H) the weights of the state in the forget and in the reset gate, or (2, N, H).
@@ -56,12 +53,12 @@ class Recurrence(torch.autograd.Function):
         tanh: bool,
         order: Order,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        u = _products(x, weight, bias)  # (k, N, H); the gates take the place of their products
-        if len(u) > SKIP:
-            skip = u[SKIP]
-        states = u.new_empty(len(initial) + u.shape[1], u.shape[2])  # (B + N, H)
+        u = _products(x, weight, bias)  # (N, k, H); the gates take the place of their products
+        if u.shape[1] > SKIP:
+            skip = u[:, SKIP]
+        states = u.new_empty(len(initial) + len(u), u.shape[2])  # (B + N, H)
         states[order.initial] = initial
-        h = torch.empty_like(u[0])
+        h = u.new_empty(len(u), u.shape[2])
         walk = Walk(u, skip, v, states, drop, h, tanh, order)
         ctx.compiled = compiled.is_for(walk)
         (compiled.forward if ctx.compiled else _forward)(walk)
@@ -74,12 +71,15 @@ class Recurrence(torch.autograd.Function):
     def backward(ctx: Any, grad_h: torch.Tensor, grad_last: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, skip, v, drop, u, states, h = ctx.saved_tensors
         grad_u = torch.empty_like(u)
-        grad_skip = grad_u[SKIP] if len(u) > SKIP else torch.empty_like(h)
+        grad_skip = grad_u[:, SKIP] if u.shape[1] > SKIP else torch.empty_like(h)
         carried = grad_last.clone(memory_format=torch.contiguous_format)  # (B, H): what later steps give
         walk = Walk(u, skip, v, states, drop, h, ctx.tanh, ctx.order)
         gradients = Gradients(grad_h.contiguous(), grad_u, grad_skip, carried)
         grad_v, grad_bias = (compiled.backward if ctx.compiled else _backward)(walk, gradients)
-        grad_x, grad_weight = _products_backward(grad_u, x, weight, ctx.needs_input_grad)
+        grad_x: torch.Tensor | None = None
+        grad_weight: torch.Tensor | None = grad_u
+        if x is not None:
+            grad_x, grad_weight = products.backward(grad_u, x, weight, ctx.needs_input_grad)
         grad_skip_in = grad_skip if ctx.needs_input_grad[3] else None
         return grad_x, grad_weight, grad_bias, grad_skip_in, grad_v, carried, None, None, None
 
@@ -88,7 +88,7 @@ def _forward(walk: Walk) -> None:
     u, skip, v, states, drop, h, tanh, order = walk
     steps = zip(
         order.before(states),
-        *map(order.split, (*u[:SKIP], skip, states[order.tokens], h)),
+        *map(order.split, (*u[:, :SKIP].unbind(1), skip, states[order.tokens], h)),
         order.rows(drop),
         *_weights(order, v, len(states) - len(h), by_token=v.ndim == 3),
         strict=True,
@@ -111,8 +111,8 @@ def _backward(walk: Walk, gradients: Gradients) -> tuple[torch.Tensor, torch.Ten
     grad_v = v.new_zeros(v.shape if v.ndim == 3 else (2, *carried.shape))
     steps = zip(
         order.before(states),
-        *map(order.split, (*u[:SKIP], skip, states[order.tokens], h)),
-        *map(order.split, (grad_h, *grad_u[:SKIP], grad_skip)),
+        *map(order.split, (*u[:, :SKIP].unbind(1), skip, states[order.tokens], h)),
+        *map(order.split, (grad_h, *grad_u[:, :SKIP].unbind(1), grad_skip)),
         *map(order.rows, (drop, carried, torch.empty_like(carried))),
         *_weights(order, v, len(carried), by_token=v.ndim == 3),
         *_weights(order, grad_v, len(carried), by_token=v.ndim == 3),
@@ -136,39 +136,18 @@ def _backward(walk: Walk, gradients: Gradients) -> tuple[torch.Tensor, torch.Ten
         grad_c.mul_(f_t).addcmul_(grad_f_t, v_f_t).addcmul_(grad_r_t, v_r_t)
         grad_v_f_t.addcmul_(grad_f_t, before)
         grad_v_r_t.addcmul_(grad_r_t, before)
-    return grad_v if v.ndim == 3 else grad_v.sum(1), grad_u[1:SKIP].sum(1)
+    return grad_v if v.ndim == 3 else grad_v.sum(1), grad_u[:, 1:SKIP].sum(0)
 
 
 def _products(x: torch.Tensor | None, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """(k, N, H), new: the products with the biases of the gates."""
+    """(N, k, H), new: the products with the biases of the gates."""
     if x is None:
         u = weight.clone(memory_format=torch.contiguous_format)
-        u[1:SKIP] += bias[:, None]
+        u[:, 1:SKIP] += bias
         return u
-    u = x.new_empty(len(weight), len(x), weight.shape[2])
-    for k, (part, out) in enumerate(zip(weight, u, strict=True)):
-        if k in {1, 2}:
-            torch.addmm(bias[k - 1], x, part, out=out)
-        else:
-            torch.mm(x, part, out=out)
-    return u
-
-
-def _products_backward(
-    grad_u: torch.Tensor, x: torch.Tensor | None, weight: torch.Tensor | None, needed: Sequence[bool]
-) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    if x is None or weight is None:
-        return None, grad_u
-    grad_x = grad_weight = None
-    if needed[0]:
-        grad_x = torch.mm(grad_u[0], weight[0].T, out=torch.empty_like(x))
-        for grad, part in zip(grad_u[1:], weight[1:], strict=True):
-            grad_x.addmm_(grad, part.T)
-    if needed[1]:
-        grad_weight = torch.empty_like(weight)
-        for grad, out in zip(grad_u, grad_weight, strict=True):
-            torch.mm(x.T, grad, out=out)
-    return grad_x, grad_weight
+    biases = bias.new_zeros(weight.shape[:2])  # (k, H)
+    biases[1:SKIP] = bias
+    return products.forward(x, weight, biases)
 
 
 def _weights(order: Order, v: torch.Tensor, batch: int, by_token: bool) -> list[Sequence[torch.Tensor]]:

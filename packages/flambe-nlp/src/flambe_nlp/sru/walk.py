@@ -8,6 +8,9 @@ import torch
 
 from flambe_nlp.sru.packing import Order
 
+SKIP = 3
+"""The place of the projected skip term among the k products; before it, W x, W_f x and W_r x."""
+
 
 class Walk(NamedTuple):
     """The tensors of a recurrence over N packed tokens of B sequences.
@@ -15,8 +18,8 @@ class Walk(NamedTuple):
     Computing it fills `h` and the states of tokens; the gates take the place of their products in `u`.
 
     Attributes:
-        u: (k, N, H) the products: W x, W_f x and W_r x with their biases, and the skip term if k is 4.
-        skip: (N, H) what enters h beside the state, or None.
+        u: (N, k, H) the products: W x, W_f x and W_r x with their biases, and the skip term if k is 4.
+        skip: (N, H) what enters h beside the state, `u[:, 3]` if k is 4; or None.
         v: (2, H) the weights of the state in the forget and in the reset gate, or (2, N, H).
         states: (B + N, H) the table of states, in which the initial ones already lie.
         drop: (B, H) what the reset gates are multiplied by where they let states into h, or None.
@@ -40,8 +43,8 @@ class Gradients(NamedTuple):
 
     Attributes:
         h: (N, H) of the hidden states, given.
-        u: (k, N, H) of the products, filled.
-        skip: (N, H) of what enters h beside the state, filled; `u[3]` if k is 4.
+        u: (N, k, H) of the products, filled.
+        skip: (N, H) of what enters h beside the state, filled; `u[:, 3]` if k is 4.
         carried: (B, H) of the last states, given; of the initial ones afterwards.
     """
 
