@@ -17,3 +17,9 @@ def test_the_vocabulary_is_its_state() -> None:
     loaded = WordCharsField()
     loaded.load_custom_state(field.custom_state() or {})
     assert loaded.process(["how"]).batch([0]).tolist() == field.process(["how"]).batch([0]).tolist()
+
+
+def test_unknown_characters_can_be_dropped() -> None:
+    field = WordCharsField(drop_unknown=True)
+    field.setup(["ab b"])
+    assert field.process(["xay b", "xx"]).batch([0, 1]).tolist() == [[[3], [2]], [[0], [0]]]

@@ -120,3 +120,9 @@ def test_a_corpus_needs_a_few_bytes_a_token(tmp_path: object) -> None:
     count, used = map(int, done.stdout.split())
     assert count == 200_000 * 25
     assert used < 12 * count  # 4 to keep, as many again while it grows, and what else a process takes
+
+
+def test_unknown_tokens_can_be_dropped() -> None:
+    field = LMField(drop_unknown=True)
+    field.setup(["the cat sat"])
+    assert field.process(["the old cat", "dogs"]).values.tolist() == [field.vocab.index("the"), 3, 2, 2]

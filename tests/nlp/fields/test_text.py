@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import flambe
 from flambe_nlp.fields import TextField
 from flambe_nlp.tokenizers import CharTokenizer, SpaceTokenizer
 from flambe_nlp.vectors import WordVectors
@@ -131,3 +133,38 @@ def test_more_tokens_can_be_held_in_any_case() -> None:
     field = TextField(SpaceTokenizer(), min_freq=2, additional_special_tokens=["<name>", "<pad>"])
     field.setup(["who who <name>"])
     assert field.vocab.tokens == ("<pad>", "<unk>", "<name>", "who")
+
+
+def test_unknown_tokens_can_be_dropped() -> None:
+    field = TextField(min_freq=2, drop_unknown=True, eos_token="</s>", max_len=5)
+    field.setup(TRAIN)
+    assert field.vocab.tokens == ("<pad>", "<unk>", "</s>", "?", "Who")
+    texts = ["Who was Ada ?", "Ada", "Who was Ada who sang ?"]  # the last is cut first
+    assert rows(field, texts) == [[4, 3, 2], [2], [4, 2]]
+
+
+@pytest.mark.parametrize("source", ["file", "own"])
+def test_with_vectors_tokens_without_one_are_dropped_too(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("ada 1 2\n? 5 6\nzebra 3 4\n")
+
+    class Own(WordVectors):
+        def known(self, tokens: Iterable[str]) -> list[str]:
+            return [token for token in tokens if token == "Ada"]
+
+    vectors = Own(str(path)) if source == "own" else WordVectors(str(path))
+    field = TextField(embeddings=vectors, drop_unknown=True)
+    field.setup(TRAIN)
+    kept = ("Ada",) if source == "own" else ("?", "Ada")
+    assert field.vocab.tokens == ("<pad>", "<unk>", *kept)
+    assert field.embeddings is not None
+    assert field.embeddings[-1].tolist() == [1.0, 2.0]
+    assert rows(field, ["Who was Ada zebra"]) == [[len(field.vocab) - 1]]
+
+
+def test_what_is_dropped_is_dropped_after_loading_too(tmp_path: Path) -> None:
+    field = TextField(drop_unknown=True)
+    field.setup(TRAIN)
+    flambe.save(field, str(tmp_path / "field"))
+    loaded = flambe.load(str(tmp_path / "field"))
+    assert rows(loaded, ["Who am I ?"]) == rows(field, ["Who am I ?"]) == [[3, 2]]

@@ -108,3 +108,16 @@ def test_what_is_no_corpus_is_refused(data: object, message: str) -> None:
 def test_sizes_must_be_positive() -> None:
     with pytest.raises(ValueError, match=r"^batch_size and unroll_size must be at least 1: 0, 5$"):
         CorpusSampler([1, 2, 3], 0, 5)
+
+
+@pytest.mark.parametrize(("downsample", "count"), [(0.5, 42), (31, 31), (1.0, N), (500, N)])
+def test_only_the_beginning_of_a_corpus_is_read(downsample: float, count: int) -> None:
+    tokens = corpus()
+    sampler = CorpusSampler(tokens, B, T, downsample=downsample)
+    assert [x.tolist() for x, _, _ in sampler] == [rows for rows, _, _ in by_hand(tokens[:count])]
+
+
+@pytest.mark.parametrize("downsample", [0, 1.5, True])
+def test_a_part_of_a_corpus_that_cannot_be_is_told(downsample: float) -> None:
+    with pytest.raises(ValueError, match=r"^downsample must be a share up to 1\.0 or a whole number from 1"):
+        CorpusSampler(corpus(), B, T, downsample=downsample)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import BinaryIO, Literal, Protocol
 
 import fsspec
@@ -28,6 +28,9 @@ class VectorSource(Protocol):
 
         `tokenize` cuts texts as those of the vocabulary are cut.
         """
+
+    def known(self, tokens: Iterable[str]) -> Collection[str]:
+        """Those of the tokens that have a vector of their own."""
 
     def matrix(self, vocabulary: Vocabulary, *, zero: str | None = "<pad>") -> FloatArray:
         """One row for each token of `vocabulary`: (V, D), float32. The token `zero` gets zeros."""
@@ -82,20 +85,18 @@ class WordVectors(Component):
         """Every word of the file if the vocabulary is to be extended, else none."""
         return self.words() if self.extend else []
 
+    def known(self, tokens: Iterable[str]) -> Collection[str]:
+        """Those of the tokens that have a vector in the file, or whose lower-cased form has."""
+        return self._found(tokens).keys()
+
     def matrix(self, vocabulary: Vocabulary, *, zero: str | None = "<pad>") -> FloatArray:
         """One row for each token of `vocabulary`: (V, D), float32. The token `zero` gets zeros.
 
         Raises:
             DataError: The file is malformed, or holds no word of the vocabulary.
         """
-        exact = {token.encode(): row for row, token in enumerate(vocabulary)}
-        lowered = {token.lower().encode() for token in vocabulary}
-        found = self._read(lambda word: word in exact or word in lowered)
-        known = {
-            row: vector
-            for row, token in enumerate(vocabulary)
-            if (vector := found.get(token.encode(), found.get(token.lower().encode()))) is not None
-        }
+        found = self._found(vocabulary)
+        known = {row: found[token] for row, token in enumerate(vocabulary) if token in found}
         if not known:
             raise DataError(f"{self.path} has a vector for none of the {len(vocabulary)} words")
         _log.info("%s has vectors for %d of %d words", self.path, len(known), len(vocabulary))
@@ -105,6 +106,17 @@ class WordVectors(Component):
         if zero in vocabulary:
             matrix[vocabulary.index(zero or "")] = 0
         return matrix
+
+    def _found(self, tokens: Iterable[str]) -> dict[str, FloatArray]:
+        """The vectors of those tokens that have one in the file, or whose lower-cased form has."""
+        forms = {token: (token.encode(), token.lower().encode()) for token in tokens}
+        wanted = {form for both in forms.values() for form in both}
+        vectors = self._read(wanted.__contains__)
+        return {
+            token: vectors[exact if exact in vectors else lowered]
+            for token, (exact, lowered) in forms.items()
+            if exact in vectors or lowered in vectors
+        }
 
     def _others(self, count: int, vectors: FloatArray) -> FloatArray:
         shape = (count, vectors.shape[1])

@@ -86,7 +86,8 @@ class BaseSampler(Sampler):
     ) -> None:
         if batch_size < 1 or pool_batches < 1:
             raise ValueError(f"batch_size and pool_batches must be at least 1: {batch_size}, {pool_batches}")
-        self.data = _downsampled(Rows.of(data), downsample, downsample_seed)
+        rows = Rows.of(data)
+        self.data = rows if downsample is None else _chosen(rows, downsample, downsample_seed)
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.pad_index = pad_index
@@ -134,13 +135,21 @@ class BaseSampler(Sampler):
         return _split(order, self.batch_size * self.pool_batches)
 
 
-def _downsampled(data: Rows, wanted: float | int | None, seed: int) -> Rows:
+def downsampled(count: int, wanted: float | int | None) -> int:
+    """How many of `count` things are wanted: all for None, a share of them, or the number itself.
+
+    Raises:
+        ValueError: no number can mean that.
+    """
     if wanted is None:
-        return data
+        return count
     if isinstance(wanted, bool) or wanted <= 0 or (isinstance(wanted, float) and not wanted <= 1):
         raise ValueError(f"downsample must be a share up to 1.0 or a whole number from 1, not {wanted!r}")
-    count = max(1, round(wanted * len(data))) if isinstance(wanted, float) else wanted
-    chosen: Array = np.random.default_rng(seed).permutation(len(data))[:count]
+    return max(1, round(wanted * count)) if isinstance(wanted, float) else min(wanted, count)
+
+
+def _chosen(data: Rows, wanted: float | int, seed: int) -> Rows:
+    chosen: Array = np.random.default_rng(seed).permutation(len(data))[: downsampled(len(data), wanted)]
     return data.select(np.sort(chosen))
 
 

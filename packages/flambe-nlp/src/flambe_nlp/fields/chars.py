@@ -31,7 +31,9 @@ class WordCharsField(TextField):
 
     def process(self, texts: Sequence[str]) -> NestedColumn:  # type: ignore[override]  # rows of rows
         lists = [self.tokenize(text) for text in texts]
-        numbers, starts = self.vocab.encode([self._chars(word) for word in chain.from_iterable(lists)])
+        numbers, starts = self.vocab.encode(
+            [self._kept(self._chars(word)) for word in chain.from_iterable(lists)]
+        )
         offsets = np.cumsum([0, *map(len, lists)])
         return NestedColumn(PackedColumn(numbers, starts, pad_index=self.pad_index), offsets)
 

@@ -55,6 +55,7 @@ class LMField(TextField):
         vocabulary: Sequence[str] | str | None = None,
         additional_special_tokens: Sequence[str] = (),
         embeddings: str | VectorSource | None = None,
+        drop_unknown: bool = False,
     ) -> None:
         super().__init__(
             tokenizer or SpaceTokenizer(),
@@ -70,6 +71,7 @@ class LMField(TextField):
             vocabulary=vocabulary,
             additional_special_tokens=additional_special_tokens,
             embeddings=embeddings,
+            drop_unknown=drop_unknown,
         )
 
     def setup(self, texts: Iterable[str]) -> None:
@@ -82,7 +84,7 @@ class LMField(TextField):
         offsets = array("q", [0])
         for text in texts:
             for tokens in self._pieces(text):
-                numbers.extend(vocab.numbers(tokens))
+                numbers.extend(vocab.numbers(self._kept(tokens)))
             offsets.append(len(numbers))
         values = np.frombuffer(numbers, dtype=np.int32) if numbers else np.zeros(0, dtype=np.int32)
         return PackedColumn(values, np.frombuffer(offsets, dtype=np.int64), pad_index=self.pad_index)

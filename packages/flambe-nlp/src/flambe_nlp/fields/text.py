@@ -33,6 +33,8 @@ class TextField(Field):
         additional_special_tokens: Tokens that the vocabulary holds in any case, behind the special ones.
         embeddings: Word vectors for the vocabulary: a path or URL, `!WordVectors` for its options, or what
             else gives vectors, such as `!lm.EncoderVectors`.
+        drop_unknown: Leave out tokens that the vocabulary does not hold, instead of `unk_token` for each. It
+            holds only tokens with a vector then, if there are `embeddings`.
 
     Attributes:
         vocab: The vocabulary.
@@ -63,6 +65,7 @@ class TextField(Field):
         vocabulary: Sequence[str] | str | None = None,
         additional_special_tokens: Sequence[str] = (),
         embeddings: str | VectorSource | None = None,
+        drop_unknown: bool = False,
     ) -> None:
         if truncate not in ("end", "start"):
             raise ValueError(f"truncate must be 'end' or 'start', not {truncate!r}")
@@ -73,6 +76,7 @@ class TextField(Field):
         self.min_freq, self.max_vocab_size = min_freq, max_vocab_size
         self.max_len, self.truncate = max_len, truncate
         self.additional_special_tokens = tuple(additional_special_tokens)
+        self.drop_unknown = drop_unknown
         self._given = vocabulary
         self.vectors: VectorSource | None = (
             WordVectors(embeddings) if isinstance(embeddings, str) else embeddings
@@ -134,12 +138,18 @@ class TextField(Field):
             )
         if self.vectors is not None:
             vocab = vocab.extended(self.vectors.more_words(self.tokenize))
+            if self.drop_unknown:
+                kept = {*special, *self.vectors.known(vocab)}
+                vocab = Vocabulary(filter(kept.__contains__, vocab), unknown=self.unk_token)
             self._embeddings = self.vectors.matrix(vocab, zero=self.pad_token)
         self._vocab = vocab
 
     def process(self, texts: Sequence[str]) -> PackedColumn:
-        numbers, offsets = self.vocab.encode([self.tokenize(text) for text in texts])
+        numbers, offsets = self.vocab.encode([self._kept(self.tokenize(text)) for text in texts])
         return PackedColumn(numbers, offsets, pad_index=self.pad_index)
+
+    def _kept(self, tokens: Sequence[str]) -> Sequence[str]:
+        return [token for token in tokens if token in self.vocab] if self.drop_unknown else tokens
 
     def custom_state(self) -> Mapping[str, Any] | None:
         if self._vocab is None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from flambe_torch.data import Array, ArrayColumn, Batch, PackedColumn, Rows
-from flambe_torch.samplers import Sampler
+from flambe_torch.samplers import Sampler, downsampled
 
 
 class CorpusSampler(Sampler):
@@ -31,6 +31,8 @@ class CorpusSampler(Sampler):
         batch_size: B, the number of streams. 1 for an evaluation that leaves nothing out.
         unroll_size: T, the tokens through which gradients go back.
         drop_last: Leave out a shorter last batch.
+        downsample: Read only the beginning of the corpus: a share of its tokens, above 0 up to 1.0, or so
+            many of them.
 
     Example:
         >>> for tokens, start, target in CorpusSampler(range(9), batch_size=2, unroll_size=3):
@@ -42,7 +44,13 @@ class CorpusSampler(Sampler):
     sequential = True
 
     def __init__(
-        self, data: Any, batch_size: int = 20, unroll_size: int = 35, *, drop_last: bool = False
+        self,
+        data: Any,
+        batch_size: int = 20,
+        unroll_size: int = 35,
+        *,
+        drop_last: bool = False,
+        downsample: float | int | None = None,
     ) -> None:
         if batch_size < 1 or unroll_size < 1:
             raise ValueError(f"batch_size and unroll_size must be at least 1: {batch_size}, {unroll_size}")
@@ -50,6 +58,7 @@ class CorpusSampler(Sampler):
         self.unroll_size = unroll_size
         self.drop_last = drop_last
         corpus = _corpus(data)
+        corpus = corpus[: downsampled(len(corpus), downsample)]
         length = max(len(corpus) - 1, 0) // batch_size
         used = length * batch_size
         self._tokens = corpus[:used].reshape(batch_size, length)  # (B, L), views of the corpus

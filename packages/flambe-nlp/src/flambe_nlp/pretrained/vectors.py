@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -69,6 +69,10 @@ class EncoderVectors(Component):
         if self.extend is not None:
             for row in (*self.extend.dev, *self.extend.test):
                 yield from tokenize(row[0])
+
+    def known(self, tokens: Iterable[str]) -> Collection[str]:
+        """All of them: each is made of pieces that the model knows."""
+        return list(tokens)
 
     def matrix(self, vocabulary: Vocabulary, *, zero: str | None = "<pad>") -> FloatArray:
         """One row for each token of `vocabulary`: (V, D), float32. `zero` and the unknown token get zeros.
