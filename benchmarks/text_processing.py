@@ -17,8 +17,8 @@ import numpy as np
 
 from flambe_nlp.classification import QuestionsDataset, TCProcessor, TrecDataset
 from flambe_nlp.datasets import TextDataset
-from flambe_nlp.errors import DataError
 from flambe_nlp.vectors import WordVectors
+from flambe_torch.errors import DataError
 
 T = TypeVar("T")
 WORDS, SIZE = 100_000, 100

@@ -9,10 +9,10 @@ import pytest
 import flambe
 from flambe_distill.processor import DistillationProcessor
 from flambe_nlp.classification import TabularDataset, TCProcessor
-from flambe_nlp.errors import DataError
 from flambe_nlp.fields import LabelField, TextField
 from flambe_nlp.tokenizers import CharTokenizer
 from flambe_torch.data import ArrayColumn, Rows
+from flambe_torch.errors import DataError
 
 
 class Data(NamedTuple):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from flambe_nlp import binary_vectors
-from flambe_nlp.errors import DataError, MissingDataError
 from flambe_nlp.vectors import WordVectors
 from flambe_nlp.vocabulary import Vocabulary
+from flambe_torch.errors import DataError, MissingDataError
 
 WORDS = Vocabulary(["<pad>", "<unk>", "who", "What", "zebra"], unknown="<unk>")
 GLOVE = "the 9 9 9\nwho 1 2 3\nwhat 4 5 6\n"

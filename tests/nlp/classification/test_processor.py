@@ -11,8 +11,8 @@ import torch
 import flambe
 from flambe_nlp.classification import QuestionsDataset, TabularDataset, TCProcessor
 from flambe_nlp.datasets import Row
-from flambe_nlp.errors import DataError
 from flambe_nlp.fields import LabelField, TextField
+from flambe_torch.errors import DataError
 
 
 class Sets(NamedTuple):

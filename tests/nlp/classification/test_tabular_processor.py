@@ -8,8 +8,8 @@ import flambe
 from flambe_nlp.classification import TabularProcessor
 from flambe_nlp.datasets import TextDataset
 from flambe_nlp.datasets.dataset import Parts
-from flambe_nlp.errors import DataError
 from flambe_nlp.fields import BoWField, LabelField, TextField
+from flambe_torch.errors import DataError
 
 
 class Pairs(TextDataset):

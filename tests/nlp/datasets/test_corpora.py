@@ -17,10 +17,10 @@ from flambe_nlp.datasets import (
     WikiText103Dataset,
     corpora,
 )
-from flambe_nlp.errors import DataError, MissingDataError
 from flambe_nlp.language_modeling import CorpusSampler, LMField, LMProcessor
-from flambe_nlp.published import PublishedFile
 from flambe_nlp.tokenizers import CharTokenizer
+from flambe_torch.errors import DataError, MissingDataError
+from flambe_torch.published import PublishedFile
 
 PTB = {"train": " the cat sat \n a <unk> N \n", "valid": " the dog \n", "test": " a cat \n"}
 WIKI = {

@@ -10,7 +10,7 @@ import pytest
 
 from flambe_nlp.classification import TCProcessor
 from flambe_nlp.datasets import NewsGroupsDataset, newsgroups
-from flambe_nlp.errors import DataError
+from flambe_torch.errors import DataError
 
 MESSAGE = """From: ada@example.org
 Subject: Orbits

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flambe_nlp.datasets import SSTDataset
-from flambe_nlp.errors import DataError, MissingDataError
+from flambe_torch.errors import DataError, MissingDataError
 
 
 def folder(tmp_path: Path, train: str) -> str:

@@ -7,7 +7,7 @@ import fsspec
 import pytest
 
 from flambe_nlp.datasets import TabularDataset
-from flambe_nlp.errors import DataError, MissingDataError
+from flambe_torch.errors import DataError, MissingDataError
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from flambe_nlp.datasets import TrecDataset, split_off
 from flambe_nlp.datasets.dataset import said
-from flambe_nlp.errors import DataError, MissingDataError
+from flambe_torch.errors import DataError, MissingDataError
 
 
 def folder(tmp_path: Path, train: str, test: str = "LOC:city Where is Rome ?\n") -> str:

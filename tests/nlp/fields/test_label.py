@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from flambe_nlp.errors import DataError
 from flambe_nlp.fields import LabelField
+from flambe_torch.errors import DataError
 
 
 def test_labels_are_numbered_by_the_alphabet() -> None:

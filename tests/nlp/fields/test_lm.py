@@ -10,10 +10,10 @@ import pytest
 import flambe_nlp.fields.lm as lm
 from flambe_nlp.datasets import TextDataset
 from flambe_nlp.datasets.dataset import Parts
-from flambe_nlp.errors import DataError
 from flambe_nlp.fields import LMField, TextField
 from flambe_nlp.language_modeling import LMProcessor
 from flambe_nlp.tokenizers import CharTokenizer, NGramTokenizer, SpaceTokenizer, Tokenizer, WordTokenizer
+from flambe_torch.errors import DataError
 
 TEXTS = ["The cat didn't  sit.", "", "A dog\nsat on the U.S. mat, 3.14 times"]
 

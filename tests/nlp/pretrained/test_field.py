@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from flambe_nlp.classification import QuestionsDataset, TCProcessor
-from flambe_nlp.errors import DataError
 from flambe_nlp.pretrained import BERTTextField, PretrainedTransformerField
+from flambe_torch.errors import DataError
 
 TEXTS = ["Who was Ada Lovelace?", "What is?", "", "who is ada lovelace? what was the zebra?"]
 

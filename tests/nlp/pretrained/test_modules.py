@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from flambe_nlp.errors import DataError
 from flambe_nlp.pretrained import (
     PretrainedTransformerEmbedder,
     PretrainedTransformerEmbeddings,
     PretrainedTransformerEncoder,
 )
 from flambe_nlp.pretrained.architecture import SPLIT
+from flambe_torch.errors import DataError
 from flambe_torch.nn import SelfAttentivePooling
 
 H, PAD = 12, 1

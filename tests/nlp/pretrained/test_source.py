@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flambe_nlp.errors import DataError, MissingDataError
 from flambe_nlp.pretrained import BERTEncoder
 from flambe_nlp.pretrained.source import Source
+from flambe_torch.errors import DataError, MissingDataError
 
 
 @pytest.fixture(autouse=True)

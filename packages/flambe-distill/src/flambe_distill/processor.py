@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from flambe_nlp.classification import TCProcessor
-from flambe_nlp.errors import DataError
 from flambe_nlp.tables import Tables
 from flambe_torch.data import ArrayColumn, Column, Rows
+from flambe_torch.errors import DataError
 
 STUDENT, TEACHER, LABEL = "student", "teacher", "label"
 """The columns of the tables."""

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from flambe_nlp.errors import DataError
+from flambe_torch.errors import DataError
 
 _CHUNK_BYTES = 1 << 22
 _LONGEST_WORD = 10_000

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from flambe.component import Component
 from flambe_nlp.binary_vectors import binary_vectors
-from flambe_nlp.errors import DataError
-from flambe_nlp.published import find
 from flambe_nlp.vocabulary import Vocabulary
+from flambe_torch.errors import DataError
+from flambe_torch.published import find
 
 FloatArray = npt.NDArray[np.float32]
 _log = logging.getLogger(__name__)

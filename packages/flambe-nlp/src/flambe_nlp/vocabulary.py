@@ -11,7 +11,7 @@ import fsspec
 import numpy as np
 import numpy.typing as npt
 
-from flambe_nlp.published import find
+from flambe_torch.published import find
 
 IntArray = npt.NDArray[np.integer[Any]]
 

@@ -83,6 +83,7 @@ def flambe_register_components(register: ComponentRegister) -> None:
         register.tag(name, target)
     register.namespace("torch", TORCH, bare=True)
     register.namespace("torchmetrics", TORCHMETRICS)
+    register.namespace("vision", ["flambe_torch.vision"])
 
 
 @hookimpl

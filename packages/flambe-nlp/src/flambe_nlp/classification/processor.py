@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from flambe_nlp.errors import DataError
 from flambe_nlp.fields import BoWField, Field, LabelField, TextField
 from flambe_nlp.pretrained.field import PretrainedTransformerField
 from flambe_nlp.tables import RowsOfStrings, Tables
 from flambe_nlp.vectors import FloatArray, VectorSource, WordVectors
 from flambe_nlp.vocabulary import Vocabulary
 from flambe_torch.data import Rows
+from flambe_torch.errors import DataError
 
 
 class TCProcessor(Tables):

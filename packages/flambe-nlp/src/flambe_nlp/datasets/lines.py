@@ -12,7 +12,7 @@ from typing import BinaryIO, overload
 import fsspec
 
 from flambe_nlp.datasets.dataset import Row
-from flambe_nlp.errors import DataError
+from flambe_torch.errors import DataError
 
 _HEADING = re.compile(r"=\s.*\s=")
 

@@ -12,8 +12,8 @@ from typing import Literal, get_args
 import fsspec
 
 from flambe_nlp.datasets.dataset import Parts, Row, TextDataset, split_off
-from flambe_nlp.errors import DataError
-from flambe_nlp.published import PublishedFile, find
+from flambe_torch.errors import DataError
+from flambe_torch.published import PublishedFile, find
 
 ARCHIVE = PublishedFile(
     "newsgroups/20news-bydate.tar.gz",

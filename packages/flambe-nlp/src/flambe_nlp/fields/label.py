@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from flambe_nlp.errors import DataError
 from flambe_nlp.fields.field import Field
 from flambe_nlp.vocabulary import Vocabulary, listed
 from flambe_torch.data import ArrayColumn
+from flambe_torch.errors import DataError
 
 _NOT_READY = "the label field has no labels yet: call setup with the training labels"
 

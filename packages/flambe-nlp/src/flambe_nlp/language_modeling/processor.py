@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from flambe_nlp.errors import DataError
 from flambe_nlp.fields.lm import LMField, shifted
 from flambe_nlp.tables import RowsOfStrings, Tables
 from flambe_nlp.vectors import FloatArray
 from flambe_nlp.vocabulary import Vocabulary
 from flambe_torch.data import Rows
+from flambe_torch.errors import DataError
 
 
 class LMProcessor(Tables):

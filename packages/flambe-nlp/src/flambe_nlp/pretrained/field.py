@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from flambe_nlp.errors import DataError
 from flambe_nlp.fields.field import Field
 from flambe_nlp.pretrained.source import Source
 from flambe_nlp.vocabulary import Vocabulary
 from flambe_torch.data import PackedColumn
+from flambe_torch.errors import DataError
 
 _NO_LIMIT = 1_000_000
 """From here on a tokenizer's longest text is a stand-in for none."""

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from flambe_nlp.errors import DataError, MissingDataError
-from flambe_nlp.published import data_folders, open_url
+from flambe_torch.errors import DataError, MissingDataError
+from flambe_torch.published import data_folders, open_url
 
 T = TypeVar("T")
 PACKAGE = "package:"

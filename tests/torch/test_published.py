@@ -12,8 +12,8 @@ from typing import ClassVar
 
 import pytest
 
-from flambe_nlp.errors import DataError, MissingDataError
-from flambe_nlp.published import PublishedFile
+from flambe_torch.errors import DataError, MissingDataError
+from flambe_torch.published import PublishedFile
 
 CONTENT = b"HUM:ind Who sang ?\n" * 1000
 SUM = hashlib.sha256(CONTENT).hexdigest()

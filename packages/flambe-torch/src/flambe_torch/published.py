@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import platformdirs
 
-from flambe_nlp.errors import DataError, MissingDataError
+from flambe_torch.errors import DataError, MissingDataError
 
 DATA_VARIABLE = "FLAMBE_DATA"
 _CHUNK_BYTES = 1 << 20
@@ -165,7 +165,7 @@ def open_url(url: str, timeout_s: float = 30.0) -> Iterator[BinaryIO]:
     """
     if not url.startswith(("http://", "https://")):
         raise DataError(f"{url} is no http or https address")
-    request = urllib.request.Request(url, headers={"User-Agent": "flambe-nlp"})  # noqa: S310 (checked above)
+    request = urllib.request.Request(url, headers={"User-Agent": "flambe"})  # noqa: S310 (checked above)
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310 (checked above)
             yield response

@@ -1,4 +1,4 @@
-"""What the text package raises on purpose.
+"""What the packages for torch and text raise on purpose.
 
     FlambeError
     └── DataError           a data file is malformed, damaged or not what was published
