@@ -283,7 +283,15 @@ def test_gradient_limits_change() -> None:
         ),
         ("max_steps", 0, "max_steps is a whole number above the 0 steps that are done, not 0"),
         ("max_grad_norm", "x", "max_grad_norm is a number, not 'x'"),
+        ("max_grad_norm", -1, "max_grad_norm must be above 0, but it is -1"),
         ("optimizer.lr", True, "lr is a number, not True"),
+        ("optimizer.lr", None, "lr is a number, not None"),
+        ("optimizer.lr", -1, "Adam does not take lr = -1: Invalid learning rate: -1.0"),
+        (
+            "optimizer.betas",
+            [0.5, 2],
+            "Adam does not take betas = [0.5, 2]: Invalid beta parameter at index 1: 2",
+        ),
         ("optimizer.betas", 3, "betas is 2 numbers, not 3"),
         (
             "optimizer.amsgrad",

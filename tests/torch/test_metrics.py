@@ -145,6 +145,15 @@ def test_names_and_directions() -> None:
         metrics_of([Accuracy(), Accuracy()])
 
 
+def test_numbers_of_rows_count_once_each_however_batches_are_cut() -> None:
+    predictions, target = torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1])
+    for cuts in ([4], [3, 1], [1, 1, 2]):
+        metric = metric_of(lambda predictions, target: (predictions == target).float())
+        for part in zip(predictions.split(cuts), target.split(cuts), strict=True):
+            metric.update(*part)
+        assert metric.compute() == 0.75
+
+
 def test_functions_are_averaged_over_rows() -> None:
     metric = metric_of(lambda predictions, target: (predictions == target).float().mean())
     metric.update(torch.tensor([1, 1, 1]), torch.tensor([1, 1, 1]))

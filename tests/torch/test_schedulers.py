@@ -115,6 +115,17 @@ def test_the_total_may_be_told_later() -> None:
     assert rates(WarmupLR(optimizer(), 2, decay="constant"), 3) == [1.0, 2.0, 2.0]
 
 
+def test_a_total_that_is_told_again_leaves_the_rate_alone() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = WarmupLR(optimizer, warmup=2)
+    scheduler.set_total_iterations(6)
+    optimizer.param_groups[0]["lr"] = 0.25  # another scheduler's
+    scheduler.set_total_iterations(6)
+    assert optimizer.param_groups[0]["lr"] == 0.25
+    scheduler.set_total_iterations(8)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
 def test_what_cannot_be_is_told() -> None:
     for arguments, message in [
         ({"warmup": 9, "total": 8}, "warmup must be from 0 to total (8), but it is 9"),

@@ -17,12 +17,13 @@ import pytorch_lightning as pl
 import torch
 import torchmetrics
 from torch import nn
-from torch.optim.lr_scheduler import ExponentialLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ExponentialLR, LambdaLR, ReduceLROnPlateau, StepLR
 
 from flambe.logs import CURRENT, Record, Recorder
 from flambe_torch.metrics import Accuracy, Perplexity
 from flambe_torch.nn import SoftmaxDecoder
 from flambe_torch.samplers import BaseSampler
+from flambe_torch.schedulers import WarmupLR
 from flambe_torch.trainer import Trainer
 
 ROWS = 37
@@ -594,10 +595,60 @@ def test_wrong_arguments_are_told() -> None:
     for name in ("max_steps", "iter_per_step", "batches_per_iter"):
         with pytest.raises(ValueError, match=f"^{name} must be at least 1, but it is 0$"):
             make(**{name: 0})
-    model = net()
-    plateau = ReduceLROnPlateau(torch.optim.SGD(model.parameters()), mode="max")
+    optimizer = torch.optim.SGD(net().parameters())
+    plateau = ReduceLROnPlateau(optimizer, mode="max")
     with pytest.raises(ValueError, match="ReduceLROnPlateau with mode max needs a metric"):
         make(scheduler=plateau, metric_fn=None)
+    with pytest.raises(ValueError, match="ReduceLROnPlateau needs what is measured after a step: give it as"):
+        make(iter_scheduler=plateau)
+    with pytest.raises(
+        ValueError, match=r"^GradientAccumulationScheduler counts epochs; use batches_per_iter$"
+    ):
+        make(callbacks=[pl.callbacks.GradientAccumulationScheduler({0: 2})])
+    with pytest.raises(
+        ValueError, match=r"^dev/loss is the loss: call the metric by another name than 'loss'$"
+    ):
+        make(extra_metrics={"loss": Accuracy()})
+    known = "dev/loss, dev/accuracy, train/loss"
+    with pytest.raises(ValueError, match=f"^metric_fn is 'accuracy', but what is logged is {known}$"):
+        make(metric_fn="accuracy", extra_metrics=[Accuracy()])
+    for name in ("max_grad_norm", "max_grad_abs_val"):
+        with pytest.raises(ValueError, match=f"^{name} must be above 0, but it is -1$"):
+            make(**{name: -1})
+
+
+def test_what_a_lightning_module_would_not_use_is_refused() -> None:
+    own: dict[str, Any] = {"loss_fn": None, "optimizer": None, "metric_fn": "val_acc", "scheduler": None}
+    with pytest.raises(ValueError, match=r"leave out iter_scheduler and extra_metrics$"):
+        make(model=Lit(), **own, extra_metrics=[Accuracy()])
+    with pytest.raises(ValueError, match="limited by max_grad_norm or max_grad_abs_val, not both"):
+        make(model=Lit(), **own, iter_scheduler=None, max_grad_norm=1.0, max_grad_abs_val=1.0)
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [lambda optimizer: WarmupLR(optimizer, 1), lambda optimizer: LambdaLR(optimizer, lambda updates: 0.5)],
+)
+def test_schedulers_that_undo_each_other_are_refused(scheduler: Any) -> None:
+    optimizer = torch.optim.SGD(net().parameters())
+    iter_scheduler = scheduler(optimizer)
+    with pytest.raises(ValueError, match=f"^{type(iter_scheduler).__name__} sets the learning rate anew"):
+        make(scheduler=StepLR(optimizer, 1), iter_scheduler=iter_scheduler)
+
+
+@pytest.mark.parametrize("batch_size", [40, 20, 10, 7])
+def test_the_dev_loss_is_that_of_rows_with_a_target(batch_size: int, recorder: Recorder) -> None:
+    torch.manual_seed(0)
+    x, y = torch.randn(40, 5), torch.randint(0, 2, (40,))
+    y[:18] = -100
+    sampler = BaseSampler(torch.utils.data.TensorDataset(x, y), batch_size)
+    trainer = make(metric_fn=None, max_steps=1, iter_per_step=1)
+    trainer.dev_sampler = sampler
+    train(trainer)
+    (found,) = [value for name, value, _ in plain(recorder.take()) if name == "dev/loss"]
+    with torch.no_grad():
+        expected = trainer.loss_fn(trainer.model.eval()(x[18:]), y[18:])
+    assert found == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_nothing_is_printed_and_no_folder_appears(tmp_path: Path) -> None:

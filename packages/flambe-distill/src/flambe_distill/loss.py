@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import torch
@@ -102,4 +103,4 @@ class DistillationLoss(Module):
 
 def _is_number(value: object) -> bool:
     """Whether it is one that counts: True would do as 1."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

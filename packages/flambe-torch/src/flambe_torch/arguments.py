@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import StochasticWeightAveraging
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from pytorch_lightning.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
+from torch.optim.lr_scheduler import CyclicLR, LambdaLR, OneCycleLR, ReduceLROnPlateau
 
+from flambe_torch.schedulers import FactorLR
 from flambe_torch.team import team_size
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ OURS = frozenset(
 )
 """Lightning's arguments that the trainer's own decide."""
 
+_SETTING = (FactorLR, LambdaLR, OneCycleLR, CyclicLR)
+"""Schedulers whose learning rate depends on the number of updates alone, not on what it was before."""
+
 
 def check_counts(**counts: int | None) -> None:
     """Refuses counts below 1; None leaves one to the trainer.
@@ -31,6 +35,17 @@ def check_counts(**counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1, but it is {count}")
+
+
+def check_limits(**limits: float | None) -> None:
+    """Refuses limits that leave nothing of a gradient, or turn it round; None is no limit.
+
+    Raises:
+        ValueError: the message says which.
+    """
+    for name, limit in limits.items():
+        if limit is not None and not limit > 0:
+            raise ValueError(f"{name} must be above 0, but it is {limit}")
 
 
 def check(trainer: Trainer, options: Mapping[str, Any]) -> None:
@@ -46,14 +61,41 @@ def check(trainer: Trainer, options: Mapping[str, Any]) -> None:
     if decided:
         raise ValueError(f"the Trainer's own arguments decide Lightning's {', '.join(sorted(decided))}")
     _check_samplers(trainer, team_size(options["devices"]))
+    _check_callbacks(trainer)
+    _check_schedulers(trainer)
+    _check_metrics(trainer)
+
+
+def _check_callbacks(trainer: Trainer) -> None:
     if any(isinstance(callback, StochasticWeightAveraging) for callback in trainer.callbacks):
         raise ValueError(
             "StochasticWeightAveraging acts when an epoch ends, and all training is one epoch here; use "
             "Lightning's WeightAveraging or EMAWeightAveraging"
         )
-    plateau = isinstance(trainer.scheduler, ReduceLROnPlateau)
-    if plateau and trainer.scheduler.mode == "max" and trainer.lower_is_better:
+    if any(isinstance(callback, GradientAccumulationScheduler) for callback in trainer.callbacks):
+        raise ValueError("GradientAccumulationScheduler counts epochs; use batches_per_iter")
+
+
+def _check_schedulers(trainer: Trainer) -> None:
+    each_step, each_iteration = trainer.scheduler, trainer.iter_scheduler
+    if isinstance(each_step, ReduceLROnPlateau) and each_step.mode == "max" and trainer.lower_is_better:
         raise ValueError("ReduceLROnPlateau with mode max needs a metric that is better when higher")
+    if isinstance(each_iteration, ReduceLROnPlateau):
+        raise ValueError("ReduceLROnPlateau needs what is measured after a step: give it as scheduler")
+    if each_step is not None and isinstance(each_iteration, _SETTING):
+        raise ValueError(
+            f"{type(each_iteration).__name__} sets the learning rate anew after each iteration, which undoes "
+            "what the scheduler does after a step: leave one of the two out"
+        )
+
+
+def _check_metrics(trainer: Trainer) -> None:
+    if "loss" in trainer.metrics:
+        raise ValueError("dev/loss is the loss: call the metric by another name than 'loss'")
+    if isinstance(trainer.metric_fn, str) and not isinstance(trainer.model, pl.LightningModule):
+        logged = ["dev/loss", *(f"dev/{name}" for name in trainer.metrics), "train/loss"]
+        if trainer.metric_fn not in logged:
+            raise ValueError(f"metric_fn is {trainer.metric_fn!r}, but what is logged is {', '.join(logged)}")
 
 
 def _check_model(trainer: Trainer) -> None:
@@ -63,8 +105,24 @@ def _check_model(trainer: Trainer) -> None:
         raise ValueError(f"a LightningModule brings its own {' and '.join(brought)}")
     if own and not isinstance(trainer.metric_fn, str):
         raise ValueError("a LightningModule needs metric_fn: the name of a value that it logs in validation")
-    if not own and len(brought) < 2:
+    if own:
+        _check_lightning(trainer)
+    elif len(brought) < 2:
         raise ValueError("Trainer needs loss_fn and optimizer, unless the model is a LightningModule")
+
+
+def _check_lightning(trainer: Trainer) -> None:
+    """Refuses what would do nothing beside a model that trains itself."""
+    useless = [] if trainer.iter_scheduler is None else ["iter_scheduler"]
+    useless += ["extra_metrics"] if trainer.metrics else []
+    if useless:
+        raise ValueError(
+            f"a LightningModule brings its own schedulers and metrics: leave out {' and '.join(useless)}"
+        )
+    if trainer.max_grad_norm is not None and trainer.max_grad_abs_val is not None:
+        raise ValueError(
+            "a LightningModule's gradients are limited by max_grad_norm or max_grad_abs_val, not both"
+        )
 
 
 def _check_samplers(trainer: Trainer, processes: int) -> None:

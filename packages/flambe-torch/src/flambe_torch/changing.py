@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Optimizer
@@ -84,13 +85,38 @@ def change_optimizer(optimizer: Optimizer, schedulers: Iterable[Any], name: str,
             f"it can change {', '.join(known)}"
         )
     if name == _RATE:
-        _change_rate(optimizer, list(_flat(schedulers)), float(_number(name, value)))
+        _change_rate(optimizer, list(_flat(schedulers)), _judged(optimizer, name, value))
         return
-    new = _like(name, groups[0][name], value)
+    new = _judged(optimizer, name, value)
     some = any(group[name] for group in groups)
     for group in groups:
         if group[name] or not some:
             group[name] = new
+
+
+def _judged(optimizer: Optimizer, name: str, value: Any) -> Any:
+    """`value` in the form of the present one, if the class of `optimizer` takes it for a new optimizer.
+
+    Raises:
+        CannotChangeError: it does not, or the form is another.
+    """
+    present = optimizer.param_groups[0][name]
+    new = _like(name, present, value)
+
+    def made_with(value: Any) -> None:
+        type(optimizer)([nn.Parameter(torch.zeros(1))], **{name: value})
+
+    try:
+        made_with(present)
+    except (TypeError, ValueError):
+        return new  # a class that cannot be made so has no say
+    try:
+        made_with(new)
+    except (TypeError, ValueError) as error:
+        raise CannotChangeError(
+            f"{type(optimizer).__name__} does not take {name} = {value!r}: {error}"
+        ) from error
+    return new
 
 
 def share(value: Any) -> float:
@@ -148,7 +174,9 @@ def _is_hyperparameter(value: Any) -> bool:
 def _like(name: str, old: Any, new: Any) -> Any:
     """`new` in the form of `old`."""
     if not isinstance(old, tuple | list):
-        return _number(name, new)
+        if new is None:
+            raise CannotChangeError(f"{name} is a number, not None")
+        return type(old)(_number(name, new)) if isinstance(old, float) else _number(name, new)
     if not isinstance(new, tuple | list) or len(new) != len(old):
         raise CannotChangeError(f"{name} is {len(old)} numbers, not {new!r}")
     return type(old)(_number(name, item) for item in new)

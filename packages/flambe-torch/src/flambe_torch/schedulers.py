@@ -96,7 +96,7 @@ class WarmupLR(FactorLR):
 
     def set_total_iterations(self, count: int) -> None:
         """Take `count` as `total`, if none was given; the next update has the rate that follows from it."""
-        if not self._waits_for_total:
+        if not self._waits_for_total or count == self.total:
             return
         self.total = count
         self._check()

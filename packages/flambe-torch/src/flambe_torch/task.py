@@ -34,6 +34,9 @@ class Lessons(Protocol):
     def dev_loss(self, predictions: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The mean loss of a batch in validation, 0-d."""
 
+    def rows_of_loss(self, target: torch.Tensor) -> int | torch.Tensor:
+        """Of how many rows that is the mean."""
+
 
 class Task(pl.LightningModule):
     """Trains by `lessons`; logs the losses and `metrics` once each validation is done."""
@@ -69,7 +72,7 @@ class Task(pl.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         predictions, target = self._lessons.predict(batch)
-        self._dev_loss.add(self._lessons.dev_loss(predictions, target), len(target))
+        self._dev_loss.add(self._lessons.dev_loss(predictions, target), self._lessons.rows_of_loss(target))
         for metric in self._metrics.values():
             metric.update(predictions, target)
 
@@ -114,17 +117,19 @@ class _Mean:
 
     def __init__(self) -> None:
         self._total: torch.Tensor | float = 0.0
-        self._weight = 0
+        self._weight: torch.Tensor | int = 0
 
-    def add(self, value: torch.Tensor, weight: int = 1) -> None:
+    def add(self, value: torch.Tensor, weight: torch.Tensor | int = 1) -> None:
         value = at_least_float32(value)
-        self._total = self._total + (value if weight == 1 else value * weight)
-        self._weight += weight
+        if isinstance(weight, torch.Tensor):
+            value = value.masked_fill(weight == 0, 0)  # the mean of nothing is NaN
+        self._total = self._total + value * weight
+        self._weight = self._weight + weight
 
     def take(self, device: torch.device, reduce: Callable[..., Any]) -> torch.Tensor:
         """The mean over all processes, 0-d; begins anew."""
         total = torch.as_tensor(self._total, device=device)
-        sums = torch.stack([total, total.new_tensor(self._weight)])
+        sums = torch.stack([total, torch.as_tensor(self._weight, dtype=total.dtype, device=device)])
         total, weight = reduce(sums, reduce_op="sum")
         self._total, self._weight = 0.0, 0
         mean: torch.Tensor = total / weight  # NaN if nothing was added

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from flambe.component import Component
 from flambe.errors import CannotChangeError
 from flambe.logs import log
-from flambe_torch.arguments import check, check_counts
+from flambe_torch.arguments import check, check_counts, check_limits
 from flambe_torch.changing import change, change_argument, change_optimizer, split
 from flambe_torch.data import Batch
 from flambe_torch.fit import Fit, measures_averages
@@ -101,6 +101,7 @@ class Trainer(Component):
         lightning: Mapping[str, Any] | None = None,
     ) -> None:
         check_counts(max_steps=max_steps, iter_per_step=iter_per_step, batches_per_iter=batches_per_iter)
+        check_limits(max_grad_norm=max_grad_norm, max_grad_abs_val=max_grad_abs_val)
         self.train_sampler = train_sampler
         self.dev_sampler = dev_sampler
         self.model = model
@@ -123,7 +124,7 @@ class Trainer(Component):
             **(lightning or {}),
         }
         self.callbacks = tuple(callbacks)
-        self._metrics, self._ranked_by = self._measured(extra_metrics)
+        self.metrics, self._ranked_by = self._measured(extra_metrics)
         self.lower_is_better = self._direction(lower_is_better)
         check(self, self._options)
 
@@ -185,7 +186,7 @@ class Trainer(Component):
         elif rest:
             change(getattr(self, name, None), rest, value)
         elif name in self.changeable:
-            change_argument(self, name, value)
+            self._change_number(name, value)
         else:
             may = ", ".join(("max_steps", *self.changeable))
             raise CannotChangeError(
@@ -217,6 +218,14 @@ class Trainer(Component):
         """The mean loss of a batch in validation, 0-d."""
         loss: torch.Tensor = self.loss_fn(predictions, target)
         return loss
+
+    def rows_of_loss(self, target: torch.Tensor) -> int | torch.Tensor:
+        """Of how many rows the mean loss of a batch in validation is: those whose target is not ignored."""
+        ignored = getattr(self.loss_fn, "ignore_index", None)
+        if ignored is None or target.is_floating_point():
+            return len(target)
+        counted: torch.Tensor = (target != ignored).sum()
+        return counted
 
     def samplers(self) -> tuple[Sampler, Sampler]:
         """What batches are drawn from: to train on, and to measure on."""
@@ -279,6 +288,15 @@ class Trainer(Component):
         """Whether what is measured are averages, and not what the model holds while it is trained."""
         return measures_averages(self.callbacks)
 
+    def _change_number(self, name: str, value: Any) -> None:
+        before = getattr(self, name)
+        change_argument(self, name, value)
+        try:
+            check_limits(max_grad_norm=self.max_grad_norm, max_grad_abs_val=self.max_grad_abs_val)
+        except ValueError as error:
+            setattr(self, name, before)
+            raise CannotChangeError(str(error)) from error
+
     def _change_steps(self, steps: Any) -> None:
         if not isinstance(steps, int) or isinstance(steps, bool) or steps <= self.steps_done:
             raise CannotChangeError(
@@ -288,12 +306,10 @@ class Trainer(Component):
 
     def _measured(self, extra: Iterable[Any] | Mapping[str, Any]) -> tuple[dict[str, Metric], str]:
         """What is measured on dev, and the name under which the value that ranks is logged."""
-        if isinstance(self.metric_fn, str):
-            return metrics_of(extra), self.metric_fn
-        if self.metric_fn is None:
-            return metrics_of(extra), "dev/loss"
-        metric = metric_of(self.metric_fn)
         extras = metrics_of(extra)
+        if self.metric_fn is None or isinstance(self.metric_fn, str):
+            return extras, self.metric_fn or "dev/loss"
+        metric = metric_of(self.metric_fn)
         if metric.name in extras:
             raise ValueError(f"two metrics are called {metric.name!r}; name the extra_metrics by a mapping")
         return {metric.name: metric, **extras}, f"dev/{metric.name}"
@@ -302,7 +318,7 @@ class Trainer(Component):
         if lower_is_better is not None:
             return lower_is_better
         name = self._ranked_by.removeprefix("dev/")
-        return self._metrics[name].lower_is_better if name in self._metrics else name.endswith("loss")
+        return self.metrics[name].lower_is_better if name in self.metrics else name.endswith("loss")
 
     def _start(self) -> Fit:
         """A fit that goes on from where training is."""
@@ -318,7 +334,7 @@ class Trainer(Component):
             options["gradient_clip_val"] = self.max_grad_norm or self.max_grad_abs_val
             options["gradient_clip_algorithm"] = "norm" if self.max_grad_norm else "value"
         else:
-            module = Task(self, self._metrics)
+            module = Task(self, self.metrics)
         module.train()
         if self._place is None and team_size(self._options["devices"]) > 1:
             self._team = Team(self, team_size(self._options["devices"]))

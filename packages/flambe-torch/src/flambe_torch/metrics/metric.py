@@ -75,7 +75,11 @@ class TorchMetric(Metric):
 
 
 class MeanOf(TorchMetric):
-    """The mean of a function of predictions and target, each batch weighted by its rows."""
+    """The mean of a function of predictions and target over the rows.
+
+    The function gives the mean of a batch, which counts as often as the batch has rows; or many numbers, one
+    for each row for example, which count once each.
+    """
 
     def __init__(
         self, function: Callable[[Any, Any], Any], *, name: str, lower_is_better: bool = False
@@ -88,7 +92,7 @@ class MeanOf(TorchMetric):
         value = torch.as_tensor(self.function(predictions, target))
         if self.metric.device != value.device:
             self.metric.to(value.device)
-        self.metric.update(value.detach(), len(target))
+        self.metric.update(value.detach(), 1 if value.ndim else len(target))
 
 
 def metric_of(metric: Any) -> Metric:
