@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,23 @@ def test_rows_are_counted_from_the_end_too_and_may_be_none() -> None:
         assert torch.equal(found, expected) if isinstance(found, torch.Tensor) else found == expected
     assert [len(column) for column in rows.batch([])] == [0, 0, 0, 0]
     assert len(rows[3:]) == len(rows.select([])) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([([1, 2], 0), ([3],)], "row 1 has 1 columns, but row 0 has 2"),
+        ([{"a": 1, "b": 2}, {"a": 3}], "row 1 has ['a'], but row 0 has ['a', 'b']"),
+    ],
+)
+def test_rows_that_differ_in_their_columns_are_rejected(rows: list[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Rows.of(rows)
+
+
+def test_there_is_one_pad_index_for_each_column_or_for_all() -> None:
+    with pytest.raises(ValueError, match=r"^pad_index has 3 numbers for 2 columns$"):
+        Rows.of([([1, 2], 0)]).batch([0], [0, 0, 0])
 
 
 def test_columns_of_unequal_length_are_rejected() -> None:

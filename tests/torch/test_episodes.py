@@ -127,3 +127,10 @@ def test_data_that_does_not_fit_is_told() -> None:
         QuerySampler([([1], 9)], rows())
     with pytest.raises(ValueError, match="n_support and batch_size must be at least 1: 0, 256"):
         QuerySampler(rows(), rows(), 0)
+
+
+def test_rows_of_one_class_make_no_episode() -> None:
+    with pytest.raises(
+        ValueError, match=r"^an episode is about two classes or more, but all rows are of one$"
+    ):
+        EpisodicSampler([([1, 2], 0), ([3], 0)], n_support=1, n_query=1, n_episodes=1)

@@ -89,3 +89,11 @@ def test_the_direction_is_the_metrics() -> None:
     assert not evaluator().lower_is_better
     made = evaluator()
     assert Evaluator(made.model, Perplexity(), made.eval_sampler).lower_is_better
+
+
+def test_rows_without_a_target_are_told() -> None:
+    evaluator = Evaluator(nn.Identity(), Accuracy(), BaseSampler([([1.0, 0.0],)]))
+    with pytest.raises(
+        ValueError, match=r"^the last column of a batch is the target, but the rows have only one"
+    ):
+        evaluator.step()

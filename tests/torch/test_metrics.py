@@ -154,6 +154,12 @@ def test_numbers_of_rows_count_once_each_however_batches_are_cut() -> None:
         assert metric.compute() == 0.75
 
 
+@pytest.mark.parametrize("metric", [Perplexity(), BPC(), metric_of(torch.nn.MSELoss())])
+def test_a_metric_of_nothing_is_no_number(metric: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{metric.name} has seen no batch$"):
+        metric.compute()
+
+
 def test_functions_are_averaged_over_rows() -> None:
     metric = metric_of(lambda predictions, target: (predictions == target).float().mean())
     metric.update(torch.tensor([1, 1, 1]), torch.tensor([1, 1, 1]))

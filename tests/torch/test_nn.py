@@ -83,6 +83,16 @@ def test_encoding_does_not_depend_on_padding(pooling: str | None, rnn_type: str,
     torch.testing.assert_close(expected[1:2] if pooling else expected[1:2, :1], alone)
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+def test_projected_states_of_an_lstm_are_as_wide_as_their_projection() -> None:
+    torch.manual_seed(0)
+    encoder = RNNEncoder(5, 8, bidirectional=True, pooling="last", rnn_options={"proj_size": 3})
+    x = torch.randn(4, 6, 5)
+    _, (last, _) = encoder.rnn(x)  # (2, B, 3)
+    assert encoder.output_size == 6
+    torch.testing.assert_close(encoder(x), torch.cat([last[0], last[1]], 1))
+
+
 def test_nearly_full_batches_are_not_packed_and_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = RNNEncoder(E, 7, pooling="mean")
     mask = torch.ones(B, T, dtype=torch.bool)

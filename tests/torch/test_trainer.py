@@ -612,6 +612,11 @@ def test_wrong_arguments_are_told() -> None:
     known = "dev/loss, dev/accuracy, train/loss"
     with pytest.raises(ValueError, match=f"^metric_fn is 'accuracy', but what is logged is {known}$"):
         make(metric_fn="accuracy", extra_metrics=[Accuracy()])
+    frozen = net().requires_grad_(False)
+    with pytest.raises(
+        ValueError, match=r"^nothing can be trained: all parameters of the optimizer are frozen$"
+    ):
+        make(model=frozen)
     for name in ("max_grad_norm", "max_grad_abs_val"):
         with pytest.raises(ValueError, match=f"^{name} must be above 0, but it is -1$"):
             make(**{name: -1})

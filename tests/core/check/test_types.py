@@ -115,6 +115,9 @@ def test_a_value_that_fits_is_let_through(value: Any, annotation: Any) -> None:
 MISFITS = [
     ("two", int, "int", "'two' (str)", ""),
     ("2", int, "int", "'2' (str)", "remove the quotes"),
+    ("1_000", float, "float", "'1_000' (str)", "write 1000"),
+    ("two", Sequence[int], "Sequence[int]", "'two' (str)", ""),
+    ("two", int | Sequence[float], "int or Sequence[float]", "'two' (str)", ""),
     (2.5, int, "int", "2.5 (float)", ""),
     (1e3, int, "int", "1000.0 (float)", "write 1000"),
     (float("inf"), int, "int", "inf (float)", ""),

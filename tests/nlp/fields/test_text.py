@@ -135,6 +135,11 @@ def test_more_tokens_can_be_held_in_any_case() -> None:
     assert field.vocab.tokens == ("<pad>", "<unk>", "<name>", "who")
 
 
+def test_one_special_token_is_a_list_of_one() -> None:
+    with pytest.raises(ValueError, match=r"^additional_special_tokens is a list: write \[<ent>\]$"):
+        TextField(additional_special_tokens="<ent>")
+
+
 def test_unknown_tokens_can_be_dropped() -> None:
     field = TextField(min_freq=2, drop_unknown=True, eos_token="</s>", max_len=5)
     field.setup(TRAIN)

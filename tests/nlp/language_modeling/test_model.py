@@ -15,7 +15,15 @@ from flambe_nlp.language_modeling import CorpusSampler, LanguageModel
 from flambe_nlp.sru import TransformerSRUEncoder
 from flambe_torch.evaluator import Evaluator
 from flambe_torch.metrics import BPC, Perplexity
-from flambe_torch.nn import EmbeddingEncoder, RNNEncoder, SoftmaxDecoder, TransformerEncoder
+from flambe_torch.nn import (
+    CNNEncoder,
+    EmbeddingEncoder,
+    MLPEncoder,
+    RNNEncoder,
+    Sequential,
+    SoftmaxDecoder,
+    TransformerEncoder,
+)
 from flambe_torch.samplers import BaseSampler
 from flambe_torch.trainer import Trainer
 
@@ -275,6 +283,41 @@ def test_what_the_encoder_gives_is_dropped_from_in_training_alone(dropout: float
 def test_an_encoder_that_sees_later_tokens_is_refused(made: nn.Module, what: str) -> None:
     with pytest.raises(ValueError, match=f"must not see later tokens, but it {what}$"):
         LanguageModel(EmbeddingEncoder(V, E), made, SoftmaxDecoder(H, V))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        CNNEncoder(E, [H], kernel_size=3),
+        Sequential(first=RNNEncoder(E, 4, bidirectional=True), second=MLPEncoder(8, H)),
+    ],
+    ids=["convolution", "inside"],
+)
+def test_an_encoder_that_turns_out_to_see_later_tokens_is_refused(made: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"what this one gives for a token changes with those behind it$"):
+        LanguageModel(EmbeddingEncoder(V, E), made, SoftmaxDecoder(H, V))
+
+
+def test_trying_an_encoder_leaves_no_trace() -> None:
+    torch.manual_seed(0)
+    encoder = Sequential(rnn=RNNEncoder(E, H), drop=nn.Dropout(0.5))
+    encoder.rnn.eval()
+    embedding, decoder = EmbeddingEncoder(V, E), SoftmaxDecoder(H, V)
+    before = torch.get_rng_state()
+    LanguageModel(embedding, encoder, decoder)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (encoder.training, encoder.rnn.training, encoder.drop.training) == (True, False, True)
+
+
+def test_layers_that_would_forget_between_batches_are_refused() -> None:
+    encoder = Sequential(rnn=RNNEncoder(E, H), more=MLPEncoder(H, H))
+    model = LanguageModel(EmbeddingEncoder(V, E), encoder, SoftmaxDecoder(H, V))
+    tokens = corpus(B * T).view(B, T)
+    assert model(tokens).shape == (B, T, V)  # rows by themselves
+    with pytest.raises(
+        ValueError, match=r"^a Sequential cannot carry the state of its RNNEncoder from batch to"
+    ):
+        model(tokens, torch.ones(B, dtype=torch.bool))
 
 
 def test_streams_are_not_dealt_out_to_several_processes() -> None:

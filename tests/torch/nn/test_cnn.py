@@ -58,6 +58,20 @@ def test_batch_normalization_counts_tokens_alone() -> None:
     assert full.mean((0, 1)).detach().abs().max() < 1e-5, "without a mask all places count"
 
 
+def test_a_batch_of_one_token_is_normalized_by_what_was_seen_before() -> None:
+    encoder = CNNEncoder(5, [7])
+    norm = encoder.norms[0]
+    norm.running_mean.fill_(0.5)
+    norm.running_var.fill_(4.0)
+    x = torch.randn(1, 1, 5)
+    padded, mask = torch.cat([x, torch.ones(1, 2, 5)], 1), torch.tensor([[True, False, False]])
+    found, beside_padding = encoder(x), encoder(padded, mask)[:, :1]
+    weight = encoder.convolutions[0].weight[:, :, 1]
+    expected = ((x @ weight.T - 0.5) / (4.0 + norm.eps) ** 0.5).relu()
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(beside_padding, expected)
+
+
 def test_images_are_convolved_normalized_and_pooled() -> None:
     encoder = CNNEncoder(
         2, [3, 4], conv_dim=2, layer_pooling=nn.MaxPool2d(2), activation="gelu", pooling="mean"

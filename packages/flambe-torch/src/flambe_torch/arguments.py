@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LambdaLR, OneCycleLR, ReduceLROnPlateau
 
 from flambe_torch.schedulers import FactorLR
@@ -109,6 +110,13 @@ def _check_model(trainer: Trainer) -> None:
         _check_lightning(trainer)
     elif len(brought) < 2:
         raise ValueError("Trainer needs loss_fn and optimizer, unless the model is a LightningModule")
+    elif not _is_trainable(trainer.optimizer):
+        raise ValueError("nothing can be trained: all parameters of the optimizer are frozen")
+
+
+def _is_trainable(optimizer: Optimizer | None) -> bool:
+    groups = [] if optimizer is None else optimizer.param_groups
+    return any(parameter.requires_grad for group in groups for parameter in group["params"])
 
 
 def _check_lightning(trainer: Trainer) -> None:

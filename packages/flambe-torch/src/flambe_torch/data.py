@@ -228,6 +228,7 @@ class Rows(Sequence[tuple[Any, ...]]):
         rows = [data[row] for row in range(len(data))]
         if not rows:
             raise ValueError("there are no rows to sample from")
+        _check_alike(rows)
         if isinstance(rows[0], Mapping):
             return cls({str(name): column_of([row[name] for row in rows]) for name in rows[0]})
         return cls({str(place): column_of(values) for place, values in enumerate(zip(*rows, strict=True))})
@@ -272,12 +273,24 @@ class Rows(Sequence[tuple[Any, ...]]):
         """The rows at `indices`: one tensor (B, …) a column, padded with `pad_index` or one for each."""
         columns = self._columns.values()
         if isinstance(pad_index, Sequence):
+            if len(pad_index) != len(columns):
+                raise ValueError(f"pad_index has {len(pad_index)} numbers for {len(columns)} columns")
             return tuple(c.batch(indices, pad) for c, pad in zip(columns, pad_index, strict=True))
         return tuple(column.batch(indices, pad_index) for column in columns)
 
     def select(self, indices: Indices) -> Rows:
         """The rows at `indices` only, in that order."""
         return Rows({name: column.select(indices) for name, column in self._columns.items()})
+
+
+def _check_alike(rows: Sequence[Any]) -> None:
+    """Refuses rows that have not all the columns of the first, or more."""
+    first = rows[0]
+    for number, row in enumerate(rows):
+        if isinstance(first, Mapping) and set(row) != set(first):
+            raise ValueError(f"row {number} has {sorted(row)}, but row 0 has {sorted(first)}")
+        if not isinstance(first, Mapping) and len(row) != len(first):
+            raise ValueError(f"row {number} has {len(row)} columns, but row 0 has {len(first)}")
 
 
 def column_of(values: Sequence[Any]) -> Column:

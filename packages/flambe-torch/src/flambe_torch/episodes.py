@@ -109,6 +109,8 @@ class EpisodicSampler(Sampler):
 
     def _check(self) -> None:
         sizes = {name: len(rows) for name, rows in self._of_class.items()}
+        if len(sizes) < 2:
+            raise ValueError("an episode is about two classes or more, but all rows are of one")
         if not 2 <= self.n_classes <= len(sizes):
             raise ValueError(f"n_classes must be from 2 to {len(sizes)}, but it is {self.n_classes}")
         needed = self.n_support + (self.n_query if self.balance_query else 0)

@@ -44,6 +44,11 @@ def predicted(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tenso
     `for_loss(predictions, target)` arranges both for the loss and the metrics: a language model makes one row
     of each token, and leaves padding out.
     """
+    if len(batch) < 2:
+        raise ValueError(
+            "the last column of a batch is the target, but the rows have only one; a corpus is for a "
+            "CorpusSampler"
+        )
     *inputs, target = batch
     predictions = model(*inputs)
     for_loss = getattr(model, "for_loss", None)

@@ -162,7 +162,17 @@ def _scalar_fits(value: nodes.Plain, wanted: Alternative) -> bool:
         return cls is complex or isinstance(value, (int, float))
     if isinstance(value, str) and issubclass(cls, os.PathLike):
         return True
+    if isinstance(value, str) and cls.__module__ == "collections.abc" and not _holds_texts(wanted):
+        return False
     return _isinstance(value, cls) or not _judged(cls)
+
+
+def _holds_texts(wanted: Alternative) -> bool:
+    """Whether a collection's items may be texts, as those of a text are."""
+    args = typing.get_args(wanted)
+    items = alternatives(args[0]) if args else None
+    numbers = (*(cls for cls in SCALARS if cls is not str), NoneType)
+    return items is None or any(class_of(item) not in numbers for item in items)
 
 
 def _choices(literal: Alternative) -> list[Any]:
@@ -293,7 +303,7 @@ def _hint(value: nodes.Plain, wanted: tuple[Alternative, ...]) -> str:
         if bool in classes and value.lower() in ("yes", "no", "on", "off", "true", "false"):
             return f"write {'true' if value.lower() in ('yes', 'on', 'true') else 'false'}"
         if (int in classes or float in classes) and _is_number(value):
-            return "remove the quotes"
+            return f"write {value.replace('_', '')}" if "_" in value else "remove the quotes"
         if NoneType in classes and value == "None":
             return "write null"
     elif str in classes and not isinstance(value, bool) and value is not None:

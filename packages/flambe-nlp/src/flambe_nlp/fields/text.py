@@ -69,6 +69,8 @@ class TextField(Field):
     ) -> None:
         if truncate not in ("end", "start"):
             raise ValueError(f"truncate must be 'end' or 'start', not {truncate!r}")
+        if isinstance(additional_special_tokens, str):
+            raise ValueError(f"additional_special_tokens is a list: write [{additional_special_tokens}]")
         self.tokenizer = tokenizer or WordTokenizer()
         self.lower = lower
         self.pad_token, self.unk_token = pad_token, unk_token

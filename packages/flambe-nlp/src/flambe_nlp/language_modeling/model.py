@@ -11,6 +11,10 @@ from torch import nn
 from flambe_nlp.language_modeling.tying import last_linear, tie
 from flambe_torch.nn import Model
 from flambe_torch.nn.rnn import State
+from flambe_torch.predicting import evaluating
+
+_TRIED = 8
+"""So many tokens are what a new model's encoder is tried with."""
 
 
 class LanguageModel(Model):
@@ -21,12 +25,14 @@ class LanguageModel(Model):
     their own, so that a look at dev does not disturb a pass. The training's is saved with the model: training
     that is taken up again goes on exactly. Encoders without `unroll`, such as transformers, see one batch.
 
+    An encoder with recurrent layers somewhere inside it, which has no `unroll` itself, is refused there.
+
     With a `BaseSampler` of texts and targets, each row is a text by itself, and padding is left out.
 
     Args:
         embedding: Tokens (B, T) to vectors (B, T, E).
         encoder: Vectors (B, T, E) to (B, T, H). It must not see later tokens: not bidirectional, without a
-            pooling, a transformer with `causal: true`.
+            pooling, a transformer with `causal: true`. It is tried when the model is made.
         decoder: Vectors (B, T, H) to log-probabilities (B, T, V), such as `SoftmaxDecoder`.
         tie_weights: Use the embedding's weights (V, E) as those of the decoder's last linear layer. A save
             has them in the embedding's folder only: that of the decoder does not load by itself.
@@ -57,7 +63,7 @@ class LanguageModel(Model):
         init_range: float | None = None,
     ) -> None:
         super().__init__()
-        _check_reads_forwards(encoder)
+        _check_reads_forwards(embedding, encoder)
         self.embedding = embedding
         self.encoder = encoder
         self.decoder = decoder
@@ -80,12 +86,9 @@ class LanguageModel(Model):
             encoded, state = unroll(embedded, self._state(more[0]))
             self._carried[self.training] = tuple(tensor.detach() for tensor in state)
         else:
+            _check_carries(self.encoder)
             encoded = self.encoder(embedded, None)
-        if encoded.ndim != 3:
-            raise ValueError(
-                "the encoder must give a vector for each token, (B, T, H), but it gave "
-                f"{tuple(encoded.shape)}"
-            )
+        _check_by_token(encoded)
         scores: torch.Tensor = self.decoder(self.dropout(encoded))  # (B, T, V)
         return scores
 
@@ -124,7 +127,25 @@ def _restarted(tensor: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
     return tensor.masked_fill(start.view(1, -1, *[1] * (tensor.ndim - 2)), 0)
 
 
-def _check_reads_forwards(encoder: nn.Module) -> None:
+def _check_by_token(encoded: torch.Tensor) -> None:
+    if encoded.ndim != 3:
+        raise ValueError(
+            f"the encoder must give a vector for each token, (B, T, H), but it gave {tuple(encoded.shape)}"
+        )
+
+
+def _check_carries(encoder: nn.Module) -> None:
+    """Refuses an encoder that would forget at each batch of a stream what its layers could remember."""
+    for module in encoder.modules():
+        if callable(getattr(module, "unroll", None)):
+            whole, part = type(encoder).__name__, type(module).__name__
+            raise ValueError(
+                f"a {whole} cannot carry the state of its {part} from batch to batch; make that the encoder, "
+                "and put what comes behind it into the decoder"
+            )
+
+
+def _check_reads_forwards(embedding: nn.Module, encoder: nn.Module) -> None:
     why = {
         "is bidirectional": getattr(encoder, "bidirectional", False),
         "is not causal (set causal: true)": getattr(encoder, "causal", None) is False,
@@ -133,6 +154,24 @@ def _check_reads_forwards(encoder: nn.Module) -> None:
     for what, holds in why.items():
         if holds:
             raise ValueError(f"the encoder of a language model must not see later tokens, but it {what}")
+    if _looks_ahead(embedding, encoder):
+        raise ValueError(
+            "the encoder of a language model must not see later tokens, but what this one gives for a token "
+            "changes with those behind it"
+        )
+
+
+@torch.no_grad()
+def _looks_ahead(embedding: nn.Module, encoder: nn.Module) -> bool:
+    """Whether another last token changes what the encoder gives for those before it."""
+    with evaluating(embedding), evaluating(encoder):
+        device = next((parameter.device for parameter in embedding.parameters()), None)
+        embedded = embedding(torch.zeros(1, _TRIED, dtype=torch.long, device=device))  # (1, T, E)
+        other = embedded.clone()
+        other[:, -1] += 1
+        encoded, changed = encoder(embedded, None), encoder(other, None)
+        _check_by_token(encoded)
+        return not torch.allclose(encoded[:, :-1], changed[:, :-1], equal_nan=True)
 
 
 def _draw(embedding: nn.Module, decoder: nn.Module, init_range: float) -> None:

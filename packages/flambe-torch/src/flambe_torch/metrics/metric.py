@@ -67,6 +67,8 @@ class TorchMetric(Metric):
 
     def compute(self) -> float:
         assert self.metric is not None
+        if not self.metric.update_called:
+            raise ValueError(f"{self.name} has seen no batch")
         return float(self.metric.compute())
 
     def reset(self) -> None:

@@ -150,8 +150,17 @@ def _normalized(x: torch.Tensor, mask: torch.Tensor | None, norm: nn.Module) -> 
     if isinstance(norm, nn.Identity):
         return x
     if mask is None:
-        normalized: torch.Tensor = norm(x.transpose(1, 2)).transpose(1, 2)  # (B, T, C)
+        normalized: torch.Tensor = _by_channel(x.flatten(0, 1), norm).view_as(x)
         return normalized
     result = torch.zeros_like(x)
-    result[mask] = norm(x[mask]).to(x.dtype)  # (N, C)
+    result[mask] = _by_channel(x[mask], norm).to(x.dtype)
     return result
+
+
+def _by_channel(x: torch.Tensor, norm: nn.Module) -> torch.Tensor:
+    """x (N, C) normalized; a single token, which has no variance, by the running mean and variance."""
+    if len(x) > 1 or not norm.training:
+        normalized: torch.Tensor = norm(x)
+        return normalized
+    assert isinstance(norm, nn.BatchNorm1d)
+    return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)

@@ -33,10 +33,11 @@ DENSE = 0.9
 class RNNEncoder(Module):
     """Recurrent layers: (B, T, input_size) → (B, T, H), or (B, H) with a pooling.
 
-    H is `hidden_size`, twice that if `bidirectional`. A package adds a type of RNN by an entry point in the
-    group `flambe_torch.rnn`: its name, and a class that is made and called as `torch.nn.LSTM` is. A class
-    whose attribute `takes_mask` is true is called with (B, T, input_size) and the mask, and returns
-    (B, T, H); torch's own are given packed sequences. If it has `unroll`, that is what `unroll` here calls.
+    H is `hidden_size` (an LSTM's `proj_size`, if it has one), twice that if `bidirectional`. A package adds a
+    type of RNN by an entry point in the group `flambe_torch.rnn`: its name, and a class that is made and
+    called as `torch.nn.LSTM` is. A class whose attribute `takes_mask` is true is called with
+    (B, T, input_size) and the mask, and returns (B, T, H); torch's own are given packed sequences. If it has
+    `unroll`, that is what `unroll` here calls.
 
     Args:
         n_layers: Number of layers.
@@ -75,7 +76,7 @@ class RNNEncoder(Module):
             **(rnn_options or {}),
         )
         self.pooling = pooling_of(pooling)
-        self.hidden_size = hidden_size
+        self.hidden_size = getattr(self.rnn, "proj_size", 0) or hidden_size
         self.bidirectional = bidirectional
 
     @property
