@@ -43,6 +43,32 @@ def test_each_variant_flows_through_the_stages_that_link_to_it(run) -> None:
     assert metrics(outcome, "report") == pytest.approx(walked)
 
 
+@pytest.mark.parametrize("backend", ["in-process", "pool"])
+def test_a_link_that_leads_nowhere_fails_the_stage_that_has_it_alone(run, backend: str) -> None:
+    lost = "  lost: !my.Report {walk: !@ walk, place: !@ walk.notes.rigth}\n"
+    broken = "  broken: !my.Report {walk: !@ walk, place: !@ walk.torn}\n"
+    outcome = run(WALKS + lost + broken, backend=backend)
+    assert outcome.exit_code == 1
+    for stage, expected in (("walk", "done"), ("report", "done"), ("lost", "failed"), ("broken", "failed")):
+        assert set(statuses(outcome, stage).values()) == {expected}, stage
+    why = {key.stage: record.error for key, record in outcome.records.items() if record.status == "failed"}
+    assert why == {
+        "lost": "walk.notes.rigth: walk.notes is a dict without item, attribute or argument 'rigth'; "
+        "did you mean 'right'?",
+        "broken": "walk.torn: ZeroDivisionError: division by zero",
+    }
+
+
+def test_an_argument_that_was_a_link_itself_is_not_kept_and_says_so(run) -> None:
+    blind = "  blind: !my.Blind {walk: !@ walk}\n"
+    outcome = run(WALKS + blind + "  late: !my.Report {walk: !@ walk, place: !@ blind.walk.place}\n")
+    errors = {record.error for key, record in outcome.records.items() if key.stage == "late"}
+    assert errors == {
+        "blind.walk.place: blind is a Blind without item, attribute or argument 'walk'; "
+        "its argument 'walk' is itself a link, so link to walk"
+    }
+
+
 def test_reduce_passes_on_the_best_with_lower_is_better(run) -> None:
     outcome = run(WALKS + "reduce: {walk: 1}")
     best = min(metrics(outcome, "walk"), key=lambda name: metrics(outcome, "walk")[name])

@@ -17,6 +17,7 @@ class Walk(Component):
     def __init__(self, stride: float = 1.0, goal: float = 10.0, steps: int = 5, seconds: float = 0.0) -> None:
         self.stride, self.goal, self.steps, self.seconds = stride, goal, steps, seconds
         self.place, self.taken = 0.0, 0
+        self.notes = {"right": 1.0}
 
     def step(self) -> bool:
         time.sleep(self.seconds)
@@ -27,6 +28,10 @@ class Walk(Component):
 
     def metric(self) -> float:
         return abs(self.goal - self.place)
+
+    @property
+    def torn(self) -> float:
+        return 1 / 0
 
     def custom_state(self) -> dict[str, float]:
         return {"place": self.place, "taken": self.taken}
@@ -47,6 +52,13 @@ class Report(Component):
 
     def metric(self) -> float:
         return self.place
+
+
+class Blind(Component):
+    """Does not keep what it is given."""
+
+    def __init__(self, walk: Walk) -> None:
+        pass
 
 
 class Counted:

@@ -9,6 +9,7 @@ from typing import Any
 
 from flambe.component import origin_of
 from flambe.errors import LinkError
+from flambe.language import nodes
 from flambe.language.links import Attribute, Item, LinkPath, Step
 
 _MISSING = object()
@@ -105,7 +106,20 @@ def _message(value: Any, path: LinkPath, index: int) -> str:
     before = LinkPath(path.root, path.steps[:index])
     near = difflib.get_close_matches(wanted, _names(value, step), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
+    given = _given_elsewhere(value, wanted)
+    if given is not None:
+        hint = f"; its argument {wanted!r} is {given}"
     return f"{path}: {before} is a {type(value).__name__} without {kinds} {wanted!r}{hint}"
+
+
+def _given_elsewhere(value: Any, name: str) -> str | None:
+    """How an argument was given that is not kept with the object: by a link, or from outside the config."""
+    origin = origin_of(value)
+    given = origin.node.arguments if origin is not None and origin.node is not None else None
+    node = given.get(name) if isinstance(given, nodes.Mapping) else None
+    if isinstance(node, nodes.Link) and not node.call:
+        return f"itself a link, so link to {node.path}"
+    return "a secret" if isinstance(node, nodes.Environment | nodes.Secret) else None
 
 
 def _names(value: Any, step: Step) -> Iterable[str]:

@@ -6,6 +6,7 @@ import math
 import os
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flambe.build.builder import Builder, Surroundings
@@ -25,6 +26,13 @@ from flambe.trials.resources import local_path
 Values = Mapping[LinkPath, Any]
 
 _NONE = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Unlinked:
+    """What is handed over in place of a linked value that is not there."""
+
+    why: str
 
 
 class Trial:
@@ -131,8 +139,19 @@ class Trial:
         self._folder.write_finished(self._stage)
 
     def exports(self) -> dict[LinkPath, Any]:
-        """The values that later stages link to."""
-        return {path: follow(self._stage, path) for path in self.task.exports}
+        """The values that later stages link to; an `Unlinked` where a link leads nowhere.
+
+        That is the fault of the link, so the trial that has it fails, and this one and others do not.
+        """
+        return {path: self._export(path) for path in self.task.exports}
+
+    def _export(self, path: LinkPath) -> Any:
+        try:
+            return follow(self._stage, path)
+        except LinkError as error:
+            return Unlinked(str(error))
+        except Exception as error:  # noqa: BLE001 - the border to user code: a property of the stage
+            return Unlinked(f"{path}: {type(error).__name__}: {error}")
 
     def finish(self) -> None:
         """Let a stage that is stopped before its time end as it would have, with its best model for one."""
@@ -195,5 +214,8 @@ class Trial:
         values = self._imports(path.root)
         for known in (path, LinkPath(path.root, path.steps[:-1])):
             if known in values:
-                return follow(values[known], path, start=len(known.steps))
+                value = values[known]
+                if isinstance(value, Unlinked):
+                    raise LinkError(value.why)
+                return follow(value, path, start=len(known.steps))
         raise LinkError(f"{path}: its value was not handed over")
