@@ -332,6 +332,9 @@ def test_a_new_extension_never_writes_over_a_folder(flambe, tmp_path: Path) -> N
     assert flambe("new", "extension", "full").code == 2
     assert flambe("new", "extension", "not a name!").code == 2
     assert flambe("new", "extension", "größe").code == 2  # no package on PyPI can be called so
+    taken = flambe("new", "extension", "json")
+    assert (taken.code, (tmp_path / "json").exists()) == (2, False)
+    assert "there is a package 'json' already; choose another name" in taken.err
     (tmp_path / "file").touch()
     assert flambe("new", "extension", "file/walks") == (
         1,

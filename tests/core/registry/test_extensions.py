@@ -68,6 +68,15 @@ def test_import_path_is_imported_and_never_installed(make_module, pip):
     assert pip == []
 
 
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path):
+    with pytest.raises(ExtensionError) as caught:
+        ensure(header("w", Folder(str(tmp_path / "nothing"))), install=False)
+    assert str(caught.value) == (
+        f"extension 'w': module 'w' is not installed; there is no folder {tmp_path / 'nothing'}; "
+        "if its module is not 'w', give both `source:` and `module:`"
+    )
+
+
 def test_folder_is_installed_once_for_each_state_of_it(tmp_path: Path, pip):
     folder = tmp_path / "weather project"
     (folder / "src").mkdir(parents=True)

@@ -139,6 +139,10 @@ def test_what_is_no_tag_is_said_to_be_none(registry, tag):
     assert "is not a tag; expected" in message(registry, tag)
 
 
+def test_a_link_without_its_space_is_told(registry):
+    assert message(registry, "@a.b") == "a space is missing in the link: write '!@ a.b'"
+
+
 def test_module_of_a_written_out_tag_may_not_exist(registry):
     assert (
         message(registry, "whether.rain:Rain")

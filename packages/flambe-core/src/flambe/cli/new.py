@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import keyword
 from pathlib import Path
 
@@ -96,6 +97,8 @@ def extension(*, name: str) -> int:
     module = folder.name.replace("-", "_")
     if not module.isascii() or not module.isidentifier() or keyword.iskeyword(module):
         raise click.UsageError(f"{folder.name!r} cannot be the name of a Python package")
+    if importlib.util.find_spec(module) is not None:
+        raise click.UsageError(f"there is a package {module!r} already; choose another name")
     names = {"module": module, "distribution": folder.name.replace("_", "-").lower()}
     try:
         if folder.exists() and any(folder.iterdir()):

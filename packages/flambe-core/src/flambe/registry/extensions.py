@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from flambe.errors import ExtensionError
-from flambe.language.header import HeaderEntry, ImportPath, Source
+from flambe.language.header import Folder, HeaderEntry, ImportPath, Source
 from flambe.registry.header_modules import import_extension
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def hint_for(entry: HeaderEntry) -> str:
 
 
 def _install_hint(source: Source) -> str:
+    if isinstance(source, Folder) and not Path(source.path).exists():
+        return f"; there is no folder {source}"
     return f": run `flambe run -i …`, or `pip install {shlex.quote(str(source))}`"
 
 

@@ -54,6 +54,8 @@ class Lookup:
             return self._imported(tag)
         names = tag.split(".")
         if not all(name.replace("-", "_").isidentifier() for name in names):
+            if tag.startswith("@"):
+                raise UnknownTagError(f"a space is missing in the link: write '!@ {tag[1:]}'")
             raise UnknownTagError(f"{tag!r} is not a tag; expected !Name, !ns.Name or !module.path:Name")
         if len(names) > 1 and names[0] in self._header.aliases:
             return self._in_header(tag, names)
