@@ -6,6 +6,7 @@ import doctest
 import importlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -234,6 +235,73 @@ def test_exit_code_0_is_fine_and_exceptions_keep_their_type(folder: Path) -> Non
     (folder / "end.py").write_text("[][1]")
     with pytest.raises(IndexError):
         Script("end.py").step()
+
+
+LOGGED_IN = {
+    "thread": """
+import flambe, threading
+thread = threading.Thread(target=lambda: flambe.log("acc", 0.9))
+thread.start()
+thread.join()
+""",
+    "pool": """
+import flambe
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(1) as pool:
+    pool.submit(flambe.log, "acc", 0.9).result()
+""",
+}
+
+
+@pytest.mark.parametrize("where", LOGGED_IN)
+def test_what_threads_of_a_script_log_is_the_trials(run: Run, folder: Path, where: str) -> None:
+    (folder / "th.py").write_text(LOGGED_IN[where])
+    outcome = run("  train: !Script {script: th.py, metric: acc}\n")
+    assert [(record.metric, record.error) for record in outcome.records.values()] == [(0.9, None)]
+    (file,) = Path(outcome.folder).rglob("metrics.jsonl")
+    assert [json.loads(line)["name"] for line in file.read_text().splitlines()] == ["acc"]
+
+
+STREAMS = """
+import io, sys
+sys.stdout.reconfigure(line_buffering=True)
+sys.stderr.reconfigure(encoding="utf-8", errors="replace")
+sys.stdout.buffer.write("bytes: é\\n".encode())
+sys.stderr.buffer.write(b"bytes to stderr\\n")
+sys.stdout.writelines(["one\\n", "two\\n"])
+sys.stdout.close()
+print("after close", flush=True)
+sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
+print("wrapped")
+raise ArithmeticError("fell")
+"""
+
+
+def test_a_script_may_treat_its_streams_as_a_programs(run: Run, folder: Path) -> None:
+    (folder / "streams.py").write_text(STREAMS)
+    outcome = run("  train: !Script {script: streams.py}\n")
+    (file,) = Path(outcome.folder).rglob("log.txt")
+    said = file.read_text().splitlines()
+    assert said[1:7] == ["bytes: é", "bytes to stderr", "one", "two", "after close", "wrapped"]
+    assert "ArithmeticError: fell" in said
+
+
+@pytest.mark.parametrize("positional", ["fit", Hidden("fit"), b"fit", {"fit": 1}])
+def test_arguments_that_are_no_list_are_refused(positional: Any) -> None:
+    kind = "text" if isinstance(positional, str) else type(positional).__name__
+    message = f"positional is a {kind}; write a list of arguments, such as [fit]"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Script("json.tool", positional=positional)
+
+
+@pytest.mark.parametrize(("args", "kind"), [("fit", "text"), (["ab", "cd"], "list")])
+def test_options_without_names_are_refused(args: Any, kind: str) -> None:
+    message = (
+        f"args is a {kind}; write options by name, such as {{lr: 0.1}}, and arguments without a name as a "
+        "list in positional"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Script("json.tool", args)
 
 
 def test_what_cannot_be_is_told(folder: Path) -> None:

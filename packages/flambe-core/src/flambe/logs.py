@@ -7,8 +7,10 @@ the step, outside the training loop. Outside a trial nothing is kept.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -27,23 +29,70 @@ class Record:
 
 
 class Recorder:
-    """Collects what one trial logs until the trial hands it on."""
+    """Collects what one trial logs, in whichever thread, until the trial hands it on."""
 
     __slots__ = ("_records",)
 
     def __init__(self) -> None:
-        self._records: list[tuple[Kind, str, Any, int | None, float]] = []
+        self._records: deque[tuple[Kind, str, Any, int | None, float]] = deque()
 
     def add(self, kind: Kind, name: str, value: Any, step: int | None) -> None:
         self._records.append((kind, name, value, step, time.time()))
 
     def take(self) -> list[Record]:
         """What was logged since the last call, with plain numbers in place of 0-d tensors and arrays."""
-        taken, self._records = self._records, []
+        taken = []
+        with suppress(IndexError):  # a signal handler that prints may have taken them meanwhile
+            for _ in range(len(self._records)):
+                taken.append(self._records.popleft())  # noqa: PERF401  # what it took is kept
         return [Record(kind, name, _plain(value), step, at) for kind, name, value, step, at in taken]
 
 
-CURRENT: ContextVar[Recorder | None] = ContextVar("flambe_recorder", default=None)
+class Claim:
+    """From `Current.set` to `Current.reset`, one recorder takes what is logged."""
+
+    __slots__ = ("recorder", "token")
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder: Recorder | None = recorder
+        self.token: Token[Claim | None] | None = None
+
+
+class Current:
+    """The recorder that takes what is logged: this context's own, else the process's.
+
+    A thread that a trial starts does not have the trial's context, unless somebody hands it over. What it
+    logs goes to the recorder that was set last and is not reset, in whichever thread that was.
+    """
+
+    def __init__(self) -> None:
+        self._own: ContextVar[Claim | None] = ContextVar("flambe_recorder", default=None)
+        self._claims: list[Claim] = []  # only by operations that other threads cannot cut in two
+
+    def get(self) -> Recorder | None:
+        """The recorder; None where none is set."""
+        own = self._own.get()
+        recorder = None if own is None else own.recorder
+        if recorder is None:
+            recorder = next((claim.recorder for claim in self._claims[-1:]), None)
+        return recorder
+
+    def set(self, recorder: Recorder) -> Claim:
+        """Makes `recorder` the one, until `reset` is given what this returns."""
+        claim = Claim(recorder)
+        claim.token = self._own.set(claim)
+        self._claims.append(claim)
+        return claim
+
+    def reset(self, claim: Claim) -> None:
+        """Puts back what was before, also for threads that have been handed the context."""
+        self._claims.remove(claim)
+        claim.recorder = None
+        if claim.token is not None:
+            self._own.reset(claim.token)
+
+
+CURRENT = Current()
 
 
 class MetricSink(Protocol):
@@ -65,7 +114,8 @@ class MetricSink(Protocol):
 def log(name: str, value: Any, step: int | None = None) -> None:
     """Log a number, a mapping of numbers (several curves in one plot) or a text.
 
-    A 0-d tensor is read at the end of the step, so that logging a loss does not wait for the device.
+    What a thread logs is the trial's that runs in its process. A 0-d tensor is read at the end of the step,
+    so that logging a loss does not wait for the device.
     """
     recorder = CURRENT.get()
     if recorder is None:

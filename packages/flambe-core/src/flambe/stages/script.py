@@ -8,7 +8,6 @@ import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from numbers import Number
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from flambe.build.hidden import Hidden
 from flambe.component import Component
 from flambe.errors import RunError
-from flambe.logs import CURRENT, Kind, Recorder
+from flambe.logs import CURRENT, Current, Kind, Recorder
 from flambe.stages.program import Program
 from flambe.storage.storage import open_storage, protocol_of
 from flambe.trials.place import FOLDER, trial_folder
@@ -45,6 +44,11 @@ class Script(Component):
         metric: The name of a logged number, whose last value ranks the trial.
         lower_is_better: Of the metric.
 
+    Raises:
+        RunError: there is no such script.
+        ValueError: `args` is no mapping, `positional` is no list, or an option is given twice.
+        TypeError: an argument is no number, text or list of them.
+
     Attributes:
         results: The last value of each logged number, by name.
         output_dir: The path or URL of the script's files, for later stages; None without `output_dir_arg`.
@@ -64,6 +68,13 @@ class Script(Component):
         metric: str | None = None,
         lower_is_better: bool = False,
     ) -> None:
+        if args is not None and not isinstance(args, Mapping):
+            raise ValueError(
+                f"args is {_kind(args)}; write options by name, such as {{lr: 0.1}}, and arguments without a "
+                "name as a list in positional"
+            )
+        if isinstance(positional, str | bytes | Mapping):
+            raise ValueError(f"positional is {_kind(positional)}; write a list of arguments, such as [fit]")
         self.script = script
         self.output_dir_arg = output_dir_arg
         self.lower_is_better = lower_is_better
@@ -149,7 +160,7 @@ class _Listener(Recorder):
 
     @property
     def last(self) -> dict[str, float]:
-        return {name: float(value) for name, value in self._last.items()}
+        return {name: float(value) for name, value in self._last.copy().items()}
 
     def add(self, kind: Kind, name: str, value: Any, step: int | None) -> None:
         if kind == "scalar":
@@ -161,7 +172,7 @@ class _Listener(Recorder):
 
 
 @contextmanager
-def _listening(current: ContextVar[Recorder | None] = CURRENT) -> Iterator[_Listener]:
+def _listening(current: Current = CURRENT) -> Iterator[_Listener]:
     listener = _Listener(current.get())
     token = current.set(listener)
     try:
@@ -191,8 +202,12 @@ def _word(where: str, value: Any) -> str:
         return value
     if isinstance(value, Number | os.PathLike):
         return str(value)
-    kind = type(value).__name__
-    raise TypeError(f"{where} is a {kind}; a script takes numbers, texts and lists of them")
+    raise TypeError(f"{where} is {_kind(value)}; a script takes numbers, texts and lists of them")
+
+
+def _kind(value: Any) -> str:
+    """What to call `value`, which may be a secret."""
+    return "a text" if isinstance(value, str) else f"a {type(value).__name__}"
 
 
 def _joined(folder: str, name: str) -> str:
