@@ -16,6 +16,7 @@ TAGS = {
         for name in (
             "EmbeddingEncoder",
             "Embedder",
+            "CharsEncoder",
             "RNNEncoder",
             "CNNEncoder",
             "MLPEncoder",

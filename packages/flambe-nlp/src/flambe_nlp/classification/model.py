@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from flambe_torch.nn import Model, pad_index_of, pooling_of
+from flambe_torch.nn import Model, mask_of, pad_index_of, pooling_of
 
 DEFAULT_POOLING = "last"
 
@@ -14,7 +14,8 @@ class TextClassifier(Model):
     """Token numbers (B, T) to log-probabilities of classes (B, C).
 
     Args:
-        embedding: Tokens (B, T) to vectors (B, T, E).
+        embedding: Tokens (B, T) to vectors (B, T, E); or the characters of words (B, T, chars), as a
+            `CharsEncoder` does.
         encoder: Vectors and a mask (B, T), true where a token is, to one vector a text (B, H), or to one
             a token (B, T, H). None where the embedding is an encoder itself, such as a whole transformer.
         decoder: Vectors (B, H) to log-probabilities (B, C).
@@ -54,9 +55,9 @@ class TextClassifier(Model):
         self.pad_index = pad_index_of(embedding) if pad_index is None else pad_index
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Log-probabilities (B, C) for tokens (B, T), the one input."""
+        """Log-probabilities (B, C) for tokens (B, T), or words as their characters, the one input."""
         (tokens,) = inputs
-        mask = tokens != self.pad_index  # (B, T)
+        mask = mask_of(tokens, self.pad_index)  # (B, T)
         encoded = self.embedding(tokens)  # (B, T, E)
         if self.encoder is not None:
             encoded = self.encoder(encoded, mask)  # (B, H) or (B, T, H)

@@ -15,10 +15,11 @@ and padded places of a (B, T, H) output are 0.
 
 from flambe_torch.nn.activations import activation_of
 from flambe_torch.nn.attention import GeneralizedPooling, SelfAttentivePooling
+from flambe_torch.nn.chars import CharsEncoder
 from flambe_torch.nn.cnn import CNNEncoder
 from flambe_torch.nn.compound import Embedder, LogisticRegression, Sequential
 from flambe_torch.nn.distances import CosineDistance, EuclideanDistance, HyperbolicDistance, distance_of
-from flambe_torch.nn.embedding import EmbeddingEncoder, pad_index_of
+from flambe_torch.nn.embedding import EmbeddingEncoder, mask_of, pad_index_of
 from flambe_torch.nn.mixture import MixtureOfSoftmaxes
 from flambe_torch.nn.mlp import MLPEncoder, SoftmaxDecoder
 from flambe_torch.nn.module import Model, Module
@@ -38,6 +39,7 @@ from flambe_torch.nn.transformer import Transformer, TransformerDecoder, Transfo
 
 __all__ = [
     "CNNEncoder",
+    "CharsEncoder",
     "CosineDistance",
     "Embedder",
     "EmbeddingEncoder",
@@ -66,6 +68,7 @@ __all__ = [
     "TransformerEncoder",
     "activation_of",
     "distance_of",
+    "mask_of",
     "pad_index_of",
     "pooled_size",
     "pooling_of",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from flambe_torch.nn.embedding import pad_index_of
+from flambe_torch.nn.embedding import mask_of, pad_index_of
 from flambe_torch.nn.module import Model, Module
 from flambe_torch.nn.pooling import pooled_size, pooling_of
 
@@ -102,7 +102,7 @@ class Embedder(Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Vectors (B, H) or (B, T, H) for tokens (B, T)."""
-        mask = tokens != self.pad_index  # (B, T)
+        mask = mask_of(tokens, self.pad_index)  # (B, T)
         x = self.dropout(self.embedding(tokens))  # (B, T, E)
         if self.encoder is not None:
             x = self.encoder(x, mask)

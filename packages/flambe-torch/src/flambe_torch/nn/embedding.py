@@ -79,6 +79,12 @@ class EmbeddingEncoder(Module):
         return dropped
 
 
+def mask_of(tokens: torch.Tensor, pad_index: int) -> torch.Tensor:
+    """(B, T), true where a token is, for tokens (B, T), or for words as their characters (B, T, C)."""
+    mask = tokens != pad_index
+    return mask if mask.ndim < 3 else mask.any(-1)
+
+
 def pad_index_of(embedding: nn.Module) -> int:
     """The number that pads, as an embedding or the `torch.nn.Embedding` inside it knows it; else 0."""
     for holder in (embedding, getattr(embedding, "embedding", None)):
