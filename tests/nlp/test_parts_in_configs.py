@@ -102,8 +102,14 @@ LABELS = "[[[1.0, 0.0], [1, 0, 1]], [[0.0, 1.0], [0, 1, 0]], [[0.5, 0.5], [1, 1,
             "!MultiLabelCrossEntropy",
             LABELS,
         ),
+        (
+            "!SoftmaxDecoder {input_size: 2, output_size: 3}",
+            "!MultiLabelNLLLoss",
+            "!MultiLabelCrossEntropy",
+            LABELS,
+        ),
     ],
-    ids=["logistic", "auc", "labels"],
+    ids=["logistic", "auc", "labels", "likelihood of labels"],
 )
 def test_losses_and_metrics_are_taken(model: str, loss: str, metric: str, rows: str, tmp_path: Path) -> None:
     parts = {"MODEL": model, "LOSS": loss, "METRIC": metric, "ROWS": rows, "SCHEDULER": "null"}

@@ -75,7 +75,7 @@ pipeline:
       embedder: !Embedder
         embedding: !EmbeddingEncoder {input_size: !@ data.vocab_size, embedding_size: 50}
         pooling: mean
-      distance: euclidean
+      distance: DISTANCE
     loss_fn: !NLLLoss
     metric_fn: !Accuracy
     optimizer: !torch.Adam {params: !@ train.model.params, lr: 0.03}
@@ -87,8 +87,10 @@ pipeline:
 """
 
 
-def test_questions_are_learned_from_episodes(tmp_path: Path) -> None:
-    document = read_text(f"name: few\nsave_path: {tmp_path}\n{CONFIG}")
+@pytest.mark.parametrize("distance", ["euclidean", "!CosineDistance {}", "hyperbolic"])
+def test_questions_are_learned_from_episodes(distance: str, tmp_path: Path) -> None:
+    config = CONFIG.replace("DISTANCE", distance)
+    document = read_text(f"name: few\nsave_path: {tmp_path}\n{config}")
     outcome = Experiment.from_document(document).run(backend="in-process")
     assert outcome.exit_code == 0
     (metric,) = [record.metric for key, record in outcome.records.items() if key.stage == "evaluate"]

@@ -219,8 +219,10 @@ class _NoProfiler(PassThroughProfiler):
 
 
 def _hush() -> None:
-    """Leave out a warning for Lightning's authors that Lightning's users can do nothing about."""
+    """Leave out warnings about what is so on purpose, or what Lightning's users can do nothing about."""
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+    # All modules were put into training mode just before: those that are not refuse it, as frozen ones do.
+    warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode at the start", UserWarning)
 
 
 @contextmanager
