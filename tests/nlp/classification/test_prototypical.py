@@ -7,7 +7,12 @@ import torch
 
 from flambe import Experiment
 from flambe.language.read import read_text
-from flambe_nlp.classification import PrototypicalTextClassifier
+from flambe_nlp.classification import (
+    PrototypicalTextClassifier,
+    QuestionsDataset,
+    TCProcessor,
+    TextPredictor,
+)
 from flambe_torch.nn import Embedder, EmbeddingEncoder, HyperbolicDistance
 
 Q, S, C, E = 3, 5, 2, 4
@@ -96,3 +101,11 @@ def test_questions_are_learned_from_episodes(distance: str, tmp_path: Path) -> N
     (metric,) = [record.metric for key, record in outcome.records.items() if key.stage == "evaluate"]
     assert metric is not None
     assert metric > 0.6  # the largest class is a fifth
+
+
+def test_a_predictor_of_texts_alone_is_refused() -> None:
+    made = PrototypicalTextClassifier(Embedder(EmbeddingEncoder(11, E), pooling="mean"))
+    with pytest.raises(
+        ValueError, match=r"^a PrototypicalTextClassifier needs examples of each class beside a"
+    ):
+        TextPredictor(made, TCProcessor(QuestionsDataset()))

@@ -126,3 +126,9 @@ def test_unknown_tokens_can_be_dropped() -> None:
     field = LMField(drop_unknown=True)
     field.setup(["the cat sat"])
     assert field.process(["the old cat", "dogs"]).values.tolist() == [field.vocab.index("the"), 3, 2, 2]
+
+
+def test_padding_that_a_corpus_writes_out_is_an_unknown_word() -> None:
+    field = LMField()
+    field.setup(["the cat <pad>"])
+    assert field.process(["the <pad> cat"]).values.tolist() == [4, 1, 3, 2]

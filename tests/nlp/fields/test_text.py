@@ -173,3 +173,9 @@ def test_what_is_dropped_is_dropped_after_loading_too(tmp_path: Path) -> None:
     flambe.save(field, str(tmp_path / "field"))
     loaded = flambe.load(str(tmp_path / "field"))
     assert rows(loaded, ["Who am I ?"]) == rows(field, ["Who am I ?"]) == [[3, 2]]
+
+
+def test_padding_that_a_text_writes_out_is_an_unknown_word() -> None:
+    field = TextField(SpaceTokenizer())
+    field.setup(["who sang <pad> it"])
+    assert rows(field, ["who <pad> sang"]) == [[4, 1, 3]]

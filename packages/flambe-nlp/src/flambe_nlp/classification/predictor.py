@@ -10,6 +10,7 @@ from torch import nn
 
 from flambe.component import Component
 from flambe_nlp.classification.processor import TCProcessor
+from flambe_nlp.classification.prototypical import PrototypicalTextClassifier
 from flambe_torch.predicting import evaluating
 
 
@@ -44,6 +45,11 @@ class TextPredictor(Component):
     """
 
     def __init__(self, model: nn.Module, processor: TCProcessor, *, batch_size: int = 256) -> None:
+        if isinstance(model, PrototypicalTextClassifier):
+            raise ValueError(
+                "a PrototypicalTextClassifier needs examples of each class beside a text; "
+                "measure it with a QuerySampler, or predict with a TextClassifier on its embedder"
+            )
         self.model = model
         self.processor = processor
         self.batch_size = batch_size

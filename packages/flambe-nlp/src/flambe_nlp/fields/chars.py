@@ -35,7 +35,8 @@ class WordCharsField(TextField):
             [self._kept(self._chars(word)) for word in chain.from_iterable(lists)]
         )
         offsets = np.cumsum([0, *map(len, lists)])
-        return NestedColumn(PackedColumn(numbers, starts, pad_index=self.pad_index), offsets)
+        column = PackedColumn(self._without_padding(numbers), starts, pad_index=self.pad_index)
+        return NestedColumn(column, offsets)
 
     def _chars(self, word: str) -> Sequence[str]:
         return [word] if word in (self.sos_token, self.eos_token) else word

@@ -87,7 +87,8 @@ class LMField(TextField):
                 numbers.extend(vocab.numbers(self._kept(tokens)))
             offsets.append(len(numbers))
         values = np.frombuffer(numbers, dtype=np.int32) if numbers else np.zeros(0, dtype=np.int32)
-        return PackedColumn(values, np.frombuffer(offsets, dtype=np.int64), pad_index=self.pad_index)
+        bounds = np.frombuffer(offsets, dtype=np.int64)
+        return PackedColumn(self._without_padding(values), bounds, pad_index=self.pad_index)
 
     def _pieces(self, text: str) -> Iterator[list[str]]:
         """The tokens of a text, framed, in one list or several."""

@@ -10,7 +10,7 @@ import numpy as np
 from flambe_nlp.fields.field import Field
 from flambe_nlp.tokenizers import Tokenizer, WordTokenizer
 from flambe_nlp.vectors import FloatArray, VectorSource, WordVectors
-from flambe_nlp.vocabulary import Vocabulary, listed
+from flambe_nlp.vocabulary import IntArray, Vocabulary, listed
 from flambe_torch.data import PackedColumn
 
 
@@ -20,7 +20,7 @@ class TextField(Field):
     Args:
         tokenizer: `WordTokenizer()` if not given.
         lower: Lower-case the text first.
-        pad_token: Number 0; what shorter texts of a batch are filled with.
+        pad_token: Number 0; what shorter texts of a batch are filled with. In a text itself it is unknown.
         unk_token: Number 1; stands for tokens that the vocabulary does not hold.
         sos_token: Put before every text, if given.
         eos_token: Put behind every text, if given.
@@ -148,7 +148,12 @@ class TextField(Field):
 
     def process(self, texts: Sequence[str]) -> PackedColumn:
         numbers, offsets = self.vocab.encode([self._kept(self.tokenize(text)) for text in texts])
-        return PackedColumn(numbers, offsets, pad_index=self.pad_index)
+        return PackedColumn(self._without_padding(numbers), offsets, pad_index=self.pad_index)
+
+    def _without_padding(self, numbers: IntArray) -> IntArray:
+        """Where a text writes out the token that pads, that is an unknown word; changes `numbers` itself."""
+        numbers[numbers == self.pad_index] = self.vocab.index(self.unk_token)
+        return numbers
 
     def _kept(self, tokens: Sequence[str]) -> Sequence[str]:
         return [token for token in tokens if token in self.vocab] if self.drop_unknown else tokens
