@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from flambe_nlp.classification import QuestionsDataset, TCProcessor
 from flambe_nlp.pretrained import BERTTextField, PretrainedTransformerField
@@ -38,6 +41,64 @@ def test_texts_are_cut_to_what_the_model_takes(bert: str) -> None:
     column = BERTTextField(bert).process(["who " * 50])
     assert len(column[0]) == 16
     assert column[0][-1] == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "stated", "length"),
+    [
+        ("bert", None, 30),
+        ("bert", 16, 16),
+        ("bert", 64, 30),
+        ("roberta", None, 28),
+        ("gpt2", None, 30),
+        ("granite", None, 52),
+        ("t5", None, 52),
+    ],
+)
+def test_texts_are_cut_to_the_models_positions(
+    folder_of: Callable[..., Path], kind: str, stated: int | None, length: int
+) -> None:
+    field = PretrainedTransformerField(str(folder_of(kind, longest=stated)))
+    assert len(field.process(["who " * 50])[0]) == length
+
+
+def test_a_length_beyond_the_models_positions_is_refused(
+    folder_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    shutil.copytree(folder_of("roberta", longest=None), tmp_path / "model")
+    alias = str(tmp_path / "model")
+    assert len(PretrainedTransformerField(alias, max_len=28).process(["who " * 50])[0]) == 28
+    field = PretrainedTransformerField(alias, max_len=29)
+    loaded = PretrainedTransformerField(alias, max_len=29)
+    loaded.load_custom_state(field.custom_state())
+    shutil.rmtree(tmp_path / "model")
+    for refused in (field, loaded):
+        with pytest.raises(ValueError, match=r"^max_len=29 is more than the 28 tokens that the model takes$"):
+            refused.process(TEXTS)
+
+
+@pytest.mark.parametrize("kind", ["speech-encoder-decoder", "unheard-of"])
+def test_a_tokenizer_may_come_with_a_model_that_is_not_made_here(
+    bert: str, tmp_path: Path, kind: str
+) -> None:
+    shutil.copytree(bert, tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text(json.dumps({"model_type": kind}))
+    assert len(PretrainedTransformerField(str(tmp_path / "model")).process(["who " * 50])[0]) == 16
+
+
+def test_the_state_of_an_older_save_is_taken(bert: str) -> None:
+    field = BERTTextField(bert)
+    state = {name: value for name, value in field.custom_state().items() if name != "positions"}
+    field.load_custom_state(state)
+    assert len(field.process(["who " * 50])[0]) == 16
+
+
+def test_reading_draws_no_random_numbers(bert: str) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    BERTTextField(bert).process(TEXTS)
+    assert torch.equal(torch.rand(2), expected)
 
 
 def test_numbers_of_tokens_and_of_the_padding(bert: str, tokenizer: Any) -> None:

@@ -9,18 +9,23 @@ from typing import Any
 import pytest
 import torch
 
+from flambe_nlp.classification import TextClassifier
 from flambe_nlp.pretrained import (
     PretrainedTransformerEmbedder,
     PretrainedTransformerEmbeddings,
     PretrainedTransformerEncoder,
+    PretrainedTransformerField,
 )
 from flambe_nlp.pretrained.architecture import SPLIT
 from flambe_torch.errors import DataError
-from flambe_torch.nn import SelfAttentivePooling
+from flambe_torch.nn import SelfAttentivePooling, SoftmaxDecoder
 
 H, PAD = 12, 1
+LIKE_ROBERTA = ("camembert", "data2vec-text", "mpnet", "roberta", "xlm-roberta")
+"""Their first token has the position after that of padding, which is 1 here."""
 TOKENS = torch.tensor([[5, 6, 7, 8, 9], [9, 8, PAD, PAD, PAD], [3, 4, 5, PAD, PAD]])
 Folders = Callable[..., Path]
+Settings = Callable[..., dict[str, Any]]
 Apart = tuple[PretrainedTransformerEmbeddings, PretrainedTransformerEncoder]
 
 
@@ -78,10 +83,11 @@ def test_padding_does_not_change_a_row(folder_of: Folders, kind: str) -> None:
     torch.testing.assert_close(together[1:2], alone)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "gpt2", "t5"])
+@pytest.mark.parametrize(
+    "kind", ["bert", "roberta", "distilbert", "gpt2", "t5", "squeezebert", "layoutlm", "funnel"]
+)
 def test_the_whole_model_is_for_any_type(folder_of: Folders, kind: str) -> None:
-    more = {"gpt2": {"bos_token_id": 2, "eos_token_id": 3}, "t5": {"d_model": H, "d_kv": 6}}.get(kind, {})
-    folder = folder_of(kind, **more)
+    folder = folder_of(kind)
     embedder = PretrainedTransformerEmbedder.from_alias(str(folder)).eval()
     model = whole(folder).eval()
     model = model.get_encoder() if kind == "t5" else model
@@ -89,8 +95,105 @@ def test_the_whole_model_is_for_any_type(folder_of: Folders, kind: str) -> None:
     assert embedder.output_size == H
 
 
+def test_a_class_is_the_one_that_the_config_names(folder_of: Folders) -> None:
+    folder = folder_of("funnel", architectures=["FunnelBaseModel"])
+    embedder = PretrainedTransformerEmbedder.from_alias(str(folder)).eval()
+    again = PretrainedTransformerEmbedder(**embedder.saved_arguments())
+    assert type(embedder.model) is type(again.model) is type(whole(folder))
+    with pytest.raises(ValueError, match=r"^the model gives 3 vectors for 5 tokens; it must give one each$"):
+        embedder(TOKENS)
+
+
+def test_a_class_that_no_config_names_is_the_first(settings: Settings) -> None:
+    config = settings("funnel", architectures=None)
+    assert type(PretrainedTransformerEmbedder(config=config).model).__name__ == "FunnelModel"
+
+
+@torch.no_grad()
+def scores_alone_and_beside_a_longer_one(model: TextClassifier, folder: Path) -> list[torch.Tensor]:
+    texts = ["who was ada", "what is love? who was the ada?"]
+    rows = PretrainedTransformerField(str(folder)).process(texts)
+    assert len(rows[0]) < len(rows[1])
+    model.eval()
+    return [model(rows.batch(indices))[0] for indices in ([0], [0, 1])]
+
+
+@pytest.mark.parametrize(
+    ("kind", "in_config", "in_tokenizer"),
+    [("bert", 0, 5), ("roberta", 1, 5), ("granite", None, 5), ("gpt2", None, 0), ("bert", 5, 0)],
+)
+def test_padding_is_what_the_tokenizer_says(
+    folder_of: Folders, kind: str, in_config: int | None, in_tokenizer: int
+) -> None:
+    folder = folder_of(kind, pads=in_tokenizer, pad_token_id=in_config)
+    embedder = PretrainedTransformerEmbedder.from_alias(str(folder))
+    model = TextClassifier(embedder, None, SoftmaxDecoder(H, 3))
+    assert embedder.padding_idx == model.pad_index == in_tokenizer
+    alone, beside = scores_alone_and_beside_a_longer_one(model, folder)
+    torch.testing.assert_close(beside, alone)
+
+
+@pytest.mark.parametrize(("kind", "in_config"), [("bert", 0), ("roberta", 1)])
+def test_padding_of_the_parts_is_what_the_tokenizer_says(
+    folder_of: Folders, kind: str, in_config: int
+) -> None:
+    folder = folder_of(kind, pads=5, pad_token_id=in_config)
+    embeddings, encoder = apart(folder)
+    model = TextClassifier(embeddings, encoder, SoftmaxDecoder(H, 3))
+    assert embeddings.padding_idx == model.pad_index == 5
+    alone, beside = scores_alone_and_beside_a_longer_one(model, folder)
+    torch.testing.assert_close(beside, alone)
+
+
+def test_another_padding_leaves_the_models_positions_as_they_are(folder_of: Folders) -> None:
+    folder = folder_of("roberta", pads=5, pad_token_id=1)
+    embeddings, _ = apart(folder)
+    tokens = torch.tensor([[7, 8, 9]])
+    assert torch.equal(embeddings.eval()(tokens), whole(folder).eval().embeddings(input_ids=tokens))
+
+
+@pytest.mark.parametrize("kind", [PretrainedTransformerEmbeddings, PretrainedTransformerEmbedder])
+def test_padding_may_be_given_and_is_the_configs_without_a_tokenizer(
+    folder_of: Folders, settings: Settings, tmp_path: Path, kind: Any
+) -> None:
+    folder = folder_of("bert", pads=5, pad_token_id=3)
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    assert kind.from_alias(str(folder), pad_index=2).padding_idx == 2
+    assert kind.from_alias(str(tmp_path)).padding_idx == 3
+    assert kind(config=settings("bert", pad_token_id=4)).padding_idx == 4
+
+
+@pytest.mark.parametrize("kind", [*sorted(SPLIT), "bart", "gpt2", "nystromformer", "granite", "t5"])
+def test_texts_of_more_tokens_than_there_are_positions_are_refused(settings: Settings, kind: str) -> None:
+    endless = {"deberta-v2": {"position_biased_input": False}}.get(kind, {})
+    unlimited = kind in ("deberta-v2", "modernbert", "granite", "t5")
+    most = 28 if kind in LIKE_ROBERTA else 30
+    embedder = PretrainedTransformerEmbedder(config=settings(kind, **endless)).eval()
+    longest = torch.full((2, most), 7)
+    assert embedder(longest).shape == (2, most, H)
+    longer = torch.full((2, most + 1), 7)
+    if unlimited:
+        assert embedder(longer).shape == (2, most + 1, H)
+        return
+    with pytest.raises((RuntimeError, IndexError)):
+        embedder.model(input_ids=longer)
+    message = (
+        f"^a text has {most + 1} tokens, but {kind} has positions for {most}: "
+        f"give the text field max_len={most} or less$"
+    )
+    with pytest.raises(ValueError, match=message):
+        embedder(longer)
+    if kind in SPLIT:
+        embeddings = PretrainedTransformerEmbeddings(config=settings(kind))
+        encoder = PretrainedTransformerEncoder(config=settings(kind))
+        assert encoder(embeddings(longest)).shape == (2, most, H)
+        with pytest.raises(ValueError, match=message):
+            encoder(embeddings(longer))
+
+
 def test_a_type_that_is_not_taken_apart_is_explained(folder_of: Folders) -> None:
-    folder = folder_of("gpt2", bos_token_id=2, eos_token_id=3)
+    folder = folder_of("gpt2")
     with pytest.raises(ValueError, match="use PretrainedTransformerEmbedder, the whole model") as caught:
         PretrainedTransformerEncoder.from_alias(str(folder))
     assert str(caught.value).startswith("models of type 'gpt2' are not taken apart into embeddings and")

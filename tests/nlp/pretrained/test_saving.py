@@ -16,7 +16,12 @@ from flambe.build.builder import Builder
 from flambe.language.read import read_text
 from flambe.registry.registry import Registry
 from flambe_nlp.classification import QuestionsDataset, TCProcessor, TextClassifier
-from flambe_nlp.pretrained import BERTTextField, PretrainedTransformerEncoder
+from flambe_nlp.pretrained import (
+    BERTTextField,
+    PretrainedTransformerEmbedder,
+    PretrainedTransformerEncoder,
+)
+from flambe_torch.nn import SoftmaxDecoder
 
 CONFIG = """
 !cl.TextClassifier
@@ -99,6 +104,23 @@ assert torch.equal(flambe.load("{tmp_path}/again").eval()(tokens), expected["sco
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("", "")  # reading pretrained models is quiet too
+
+
+@pytest.mark.parametrize("kind", ["bert", "granite"])
+def test_a_saved_model_keeps_its_tokenizers_padding(
+    folder_of: Callable[..., Path], kind: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pretrained"
+    shutil.copytree(folder_of(kind, pads=5, pad_token_id=None if kind == "granite" else 0), folder)
+    embedder = PretrainedTransformerEmbedder.from_alias(str(folder))
+    model = TextClassifier(embedder, None, SoftmaxDecoder(12, 3)).eval()
+    flambe.save(model, tmp_path / "save")
+    shutil.rmtree(folder)
+    tokens = torch.tensor([[6, 7, 8, 9], [9, 8, 5, 5]])
+    loaded = flambe.load(tmp_path / "save").eval()
+    assert loaded.embedding.padding_idx == loaded.pad_index == 5
+    assert torch.equal(loaded(tokens), model(tokens))
+    torch.testing.assert_close(loaded(tokens)[1:], loaded(tokens[1:, :2]))
 
 
 def test_a_field_that_read_nothing_yet_saves_what_it_needs(bert: str, tmp_path: Path) -> None:

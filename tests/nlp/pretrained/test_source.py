@@ -93,6 +93,30 @@ def test_a_damaged_folder_is_one_clear_error(
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_without_a_tokenizer_has_none(bert: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((Path(bert) / "config.json").read_bytes())
+    with pytest.raises(DataError, match=f"^{tmp_path} cannot be read: it has no tokenizer$"):
+        Source(str(tmp_path)).tokenizer()  # the library would make one up
+    assert Source(str(tmp_path)).pad_index() is None
+
+
+def test_a_cached_model_without_its_tokenizer_has_none(
+    bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--some--bert" / "snapshots" / "1"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--some--bert" / "refs").mkdir()
+    (tmp_path / "models--some--bert" / "refs" / "main").write_text("1")
+    (snapshot / "config.json").write_bytes((Path(bert) / "config.json").read_bytes())
+    assert Source("some/bert").config().hidden_size == 12
+    with pytest.raises(MissingDataError, match="there is no pretrained model 'some/bert'"):
+        Source("some/bert").tokenizer()
+    for file in Path(bert).glob("tokenizer*"):
+        (snapshot / file.name).write_bytes(file.read_bytes())
+    assert Source("some/bert").pad_index() == 0
+
+
 def test_a_folder_inside_an_installed_package(
     bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, cast
 
 import torch
@@ -22,6 +23,11 @@ DROPOUTS = frozenset(
     | {"embd_pdrop", "resid_pdrop", "summary_last_dropout"}
 )
 """How configs name the shares that are zeroed inside the model."""
+
+POSITIONS = frozenset(
+    {"embed_positions", "position_embedding", "position_embeddings", "positions_embed", "wpe"}
+)
+"""How models name the table of the positions that they know."""
 
 
 class GivenEmbeddings(nn.Module):
@@ -89,17 +95,36 @@ def layers_of(model: nn.Module, config: Any) -> nn.ModuleList:
     return found
 
 
+def positions_of(model: nn.Module, config: Any) -> int | None:
+    """How many tokens there are positions for in a model or part; None where positions have no end."""
+    stated = getattr(config, "max_position_embeddings", None)
+    named = (part for name, part in model.named_modules() if name.rpartition(".")[2] in POSITIONS)
+    table = next((part for part in named if isinstance(getattr(part, "weight", None), torch.Tensor)), None)
+    if table is None or stated is None:
+        return None
+    most = len(cast(torch.Tensor, table.weight))
+    padding = getattr(table, "padding_idx", None)
+    if padding is not None:  # as in RoBERTa, whose first token has the position after that of padding
+        most -= int(padding) + 1
+    return min(most, int(stated))  # some tables (BART's) have spare rows
+
+
+def positions_for(config: Any) -> int | None:
+    """`positions_of` the whole model that `config` describes, of which no weights are made."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            model = whole(deepcopy(config), None)
+    except (ValueError, ImportError):
+        return None  # its tokenizer may still serve a model that is made elsewhere
+    return positions_of(model, config)
+
+
 def _made(config: Any, source: Source | None, keep: Callable[[nn.Module], None]) -> nn.Module:
     """The model that is left after `keep`, with its pretrained weights, or new ones without a source."""
-    from transformers import MODEL_MAPPING, AutoModel
-
-    try:
-        cls = MODEL_MAPPING[type(config)]
-    except KeyError:
-        raise ValueError(f"{config.model_type} is no model that turns tokens into vectors") from None
+    cls = _class_of(config)
     if source is None:
         with quietly():
-            model: nn.Module = AutoModel.from_config(config, trust_remote_code=False)
+            model: nn.Module = cls(config)
         keep(model)
         return model
 
@@ -114,10 +139,24 @@ def _made(config: Any, source: Source | None, keep: Callable[[nn.Module], None])
     return model
 
 
+def _class_of(config: Any) -> Any:
+    """The class of the model; where a type has several, the one that the config names, else the first."""
+    from transformers import MODEL_MAPPING
+
+    try:
+        found = MODEL_MAPPING[type(config)]
+    except KeyError:
+        raise ValueError(f"{config.model_type} is no model that turns tokens into vectors") from None
+    if isinstance(found, tuple):
+        named = config.architectures or ()
+        return next((cls for cls in found if cls.__name__ in named), found[0])
+    return found
+
+
 def _leave_out_pooler(model: nn.Module, wanted: bool) -> None:
     has_one = isinstance(getattr(model, "pooler", None), nn.Module)
     if has_one and not wanted:
-        setattr(model, "pooler", None)  # noqa: B010 (torch has no type for a module's part that is None)
+        model.pooler = nn.Identity()  # some models (SqueezeBERT) call it without a look whether it is there
     if wanted and not has_one:
         raise ValueError(f"{type(model).__name__} has no pooler of its own; choose pooling: mean or first")
 

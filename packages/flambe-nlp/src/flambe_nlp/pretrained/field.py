@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from flambe_nlp.fields.field import Field
+from flambe_nlp.pretrained.architecture import positions_for
 from flambe_nlp.pretrained.source import Source
 from flambe_nlp.vocabulary import Vocabulary
 from flambe_torch.data import PackedColumn
@@ -26,12 +27,15 @@ class _Pieces:
     Attributes:
         text: The content of its `tokenizer.json`.
         pad_index: The number of the token that pads.
-        longest: How many tokens the model takes; None if nobody says.
+        longest: How many tokens the model takes, as the tokenizer says, or how many it has positions for, if
+            that is less; None if there is no limit.
+        positions: How many tokens the model has positions for; None if there is no limit.
     """
 
     text: str
     pad_index: int
     longest: int | None
+    positions: int | None
 
 
 class PretrainedTransformerField(Field):
@@ -43,7 +47,8 @@ class PretrainedTransformerField(Field):
     Args:
         alias: A model's folder, `package:NAME/FOLDER`, or its name on the hub.
         max_len: Cut longer texts to this many tokens, special ones included; what the tokenizer says that its
-            model takes unless given. There must be room for more than the special ones.
+            model takes unless given, and not more than the model has positions for. There must be room for
+            more than the special ones.
         add_special_tokens: Put the model's special tokens around each text, such as BERT's CLS and SEP.
 
     Attributes:
@@ -134,10 +139,16 @@ class PretrainedTransformerField(Field):
 
     def custom_state(self) -> Mapping[str, Any]:
         content = self._content
-        return {"tokenizer": content.text, "pad_index": content.pad_index, "longest": content.longest}
+        return {
+            "tokenizer": content.text,
+            "pad_index": content.pad_index,
+            "longest": content.longest,
+            "positions": content.positions,
+        }
 
     def load_custom_state(self, state: Mapping[str, Any]) -> None:
-        self._pieces = _Pieces(state["tokenizer"], state["pad_index"], state["longest"])
+        positions = state.get("positions")  # older saves have none
+        self._pieces = _Pieces(state["tokenizer"], state["pad_index"], state["longest"], positions)
         self._made = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -157,10 +168,9 @@ class PretrainedTransformerField(Field):
 
             made = Tokenizer.from_str(self._content.text)
             made.no_padding()
-            special = made.num_special_tokens_to_add(is_pair=False) if self.add_special_tokens else 0
-            if self.max_len is not None and self.max_len <= special:
-                room = f"leaves no room for a token of the text beside {special} special ones"
-                raise ValueError(f"max_len={self.max_len} {room}")
+            if self.max_len is not None:
+                special = made.num_special_tokens_to_add(is_pair=False) if self.add_special_tokens else 0
+                self._check_max_len(self.max_len, special)
             limit = self.max_len or self._content.longest
             if limit is None:
                 made.no_truncation()
@@ -169,19 +179,38 @@ class PretrainedTransformerField(Field):
             self._made = made
         return self._made
 
+    def _check_max_len(self, max_len: int, special: int) -> None:
+        positions = self._content.positions
+        if max_len <= special:
+            room = f"leaves no room for a token of the text beside {special} special ones"
+            raise ValueError(f"max_len={max_len} {room}")
+        if positions is not None and max_len > positions:
+            raise ValueError(f"max_len={max_len} is more than the {positions} tokens that the model takes")
+
 
 BERTTextField = PretrainedTransformerField
 
 
 def _read(alias: str) -> _Pieces:
-    tokenizer = Source(alias).tokenizer()
+    source = Source(alias)
+    tokenizer = source.tokenizer()
     if not getattr(tokenizer, "is_fast", False):
         raise DataError(f"{alias} has no fast tokenizer, which PretrainedTransformerField needs")
     if tokenizer.pad_token_id is None:
         raise DataError(f"the tokenizer of {alias} has no token that pads")
-    longest = int(tokenizer.model_max_length)
+    positions = _positions(source)
+    longest = min(int(tokenizer.model_max_length), _NO_LIMIT if positions is None else positions)
     return _Pieces(
         tokenizer.backend_tokenizer.to_str(),
         int(tokenizer.pad_token_id),
         longest if longest < _NO_LIMIT else None,
+        positions,
     )
+
+
+def _positions(source: Source) -> int | None:
+    try:
+        config = source.config()
+    except DataError:  # a tokenizer may serve a model that is made elsewhere
+        return None
+    return positions_for(config)

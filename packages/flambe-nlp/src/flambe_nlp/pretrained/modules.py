@@ -9,7 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from flambe_nlp.pretrained.architecture import embeddings_part, layers_of, layers_part, set_dropout, whole
+from flambe_nlp.pretrained.architecture import (
+    embeddings_part,
+    layers_of,
+    layers_part,
+    positions_of,
+    set_dropout,
+    whole,
+)
 from flambe_nlp.pretrained.source import Source, config_of, settings_of
 from flambe_torch.nn import Module, pooled_size, pooling_of
 from flambe_torch.predicting import evaluating
@@ -25,6 +32,7 @@ class _Pretrained(Module):
     alias: str | None
     freeze: bool
     _name: str  # of the module that is pretrained
+    _positions: int | None  # how many tokens it has positions for
 
     def _begin(
         self, alias: str | None, config: Mapping[str, Any] | None, dropout: float | None, freeze: bool
@@ -48,6 +56,7 @@ class _Pretrained(Module):
     def _keep(self, name: str, part: nn.Module) -> None:
         """Holds what is pretrained under that name, frozen if it is to be."""
         self._name = name
+        self._positions = positions_of(part, self.config)
         self.add_module(name, part.requires_grad_(not self.freeze))
         self.train()
 
@@ -62,19 +71,44 @@ class _Pretrained(Module):
             self.get_submodule(self._name).train(False)
         return self
 
+    def _check_length(self, length: int) -> None:
+        if self._positions is not None and length > self._positions:
+            raise ValueError(
+                f"a text has {length} tokens, but {self.config.model_type} has positions for "
+                f"{self._positions}: give the text field max_len={self._positions} or less"
+            )
+
     @property
     def hidden_size(self) -> int:
         """H, the size of the vectors that the whole model gives."""
         return int(self.config.hidden_size)
 
+
+class _TakesTokens(_Pretrained):
+    """A part that takes tokens, and knows which of them pads."""
+
+    _pad_index: int | None
+
+    def _set_padding(self, pad_index: int | None, source: Source | None) -> None:
+        """Sets what pads: what is given, else what the tokenizer has, else what the config has.
+
+        The config stays as it is, as RoBERTa's family counts positions from the number in it.
+        """
+        if pad_index is None and source is not None:
+            pad_index = source.pad_index()
+        self._pad_index = self.config.pad_token_id if pad_index is None else pad_index
+
+    def saved_arguments(self) -> Mapping[str, Any]:
+        """The config and the number that pads: a loaded copy needs neither the model nor its tokenizer."""
+        return {**super().saved_arguments(), "pad_index": self._pad_index}
+
     @property
     def padding_idx(self) -> int | None:
         """The number of the token that pads."""
-        pad: int | None = self.config.pad_token_id
-        return pad
+        return self._pad_index
 
 
-class PretrainedTransformerEmbeddings(_Pretrained):
+class PretrainedTransformerEmbeddings(_TakesTokens):
     """The embeddings of a pretrained transformer: tokens (B, T) → (B, T, E).
 
     Words, positions and token types (all 0) are looked up, added and normalised as the model does; E is
@@ -87,6 +121,7 @@ class PretrainedTransformerEmbeddings(_Pretrained):
             weights are new, or come from a save, which holds the settings for that purpose.
         dropout: Share of entries zeroed in training; the model's own unless given.
         freeze: Neither train the pretrained weights nor drop anything out among them.
+        pad_index: The number of the token that pads; unless given, the tokenizer's, else that of the config.
 
     Raises:
         MissingDataError: The alias leads to no model.
@@ -108,9 +143,11 @@ class PretrainedTransformerEmbeddings(_Pretrained):
         config: Mapping[str, Any] | None = None,
         dropout: float | None = None,
         freeze: bool = False,
+        pad_index: int | None = None,
     ) -> None:
         super().__init__()
         source = self._begin(alias, config, dropout, freeze)
+        self._set_padding(pad_index, source)
         self._keep("embeddings", embeddings_part(self.config, source))
 
     @classmethod
@@ -121,9 +158,10 @@ class PretrainedTransformerEmbeddings(_Pretrained):
         config: Mapping[str, Any] | None = None,
         dropout: float | None = None,
         freeze: bool = False,
+        pad_index: int | None = None,
     ) -> PretrainedTransformerEmbeddings:
         """The embeddings of the model that `alias` names; the same as the class itself with an alias."""
-        return cls(alias, config=config, dropout=dropout, freeze=freeze)
+        return cls(alias, config=config, dropout=dropout, freeze=freeze, pad_index=pad_index)
 
     @property
     def output_size(self) -> int:
@@ -134,7 +172,12 @@ class PretrainedTransformerEmbeddings(_Pretrained):
         return int(vectors.shape[-1])
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Vectors (B, T, E) for tokens (B, T)."""
+        """Vectors (B, T, E) for tokens (B, T).
+
+        Raises:
+            ValueError: There are more tokens than the model has positions for.
+        """
+        self._check_length(tokens.shape[1])
         vectors: torch.Tensor = self.embeddings(input_ids=tokens)  # (B, T, E)
         return vectors
 
@@ -224,14 +267,18 @@ class PretrainedTransformerEncoder(_Pooled):
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Encoded rows (B, H) with a pooling, else (B, T, H), for x (B, T, E)."""
+        self._check_length(x.shape[1])
         output = self.model(inputs_embeds=x, attention_mask=_attended(mask))
         return _pooled(output, mask, self.pooling, own_pooler=self._own_pooler)
 
 
-class PretrainedTransformerEmbedder(_Pooled):
+class PretrainedTransformerEmbedder(_TakesTokens, _Pooled):
     """A whole pretrained transformer, of any type: tokens (B, T) → (B, T, H), or (B, H) with a pooling.
 
     As the `embedding` of a `TextClassifier` it needs no encoder after it.
+
+    Padding does not change a row, but for types that mix neighbours or all tokens without a mask: CANINE,
+    ConvBERT, FNet, Funnel, MobileBERT and Nyströmformer. A row of these depends on how far it is padded.
 
     Args:
         alias: A model's folder, `package:NAME/FOLDER`, or its name on the hub.
@@ -241,6 +288,7 @@ class PretrainedTransformerEmbedder(_Pooled):
         dropout: Share of entries zeroed in training, everywhere; the model's own unless given.
         freeze: Neither train the pretrained weights nor drop anything out among them.
         n_frozen_layers: The first layers, so many, are not trained.
+        pad_index: The number of the token that pads; unless given, the tokenizer's, else that of the config.
 
     Raises:
         MissingDataError: The alias leads to no model.
@@ -250,6 +298,27 @@ class PretrainedTransformerEmbedder(_Pooled):
         >>> PretrainedTransformerEmbedder(config=config)(torch.tensor([[3, 1, 2, 0]])).shape
         torch.Size([1, 4, 4])
     """
+
+    def __init__(
+        self,
+        alias: str | None = None,
+        *,
+        config: Mapping[str, Any] | None = None,
+        pooling: str | nn.Module | None = None,
+        dropout: float | None = None,
+        freeze: bool = False,
+        n_frozen_layers: int = 0,
+        pad_index: int | None = None,
+    ) -> None:
+        super().__init__(
+            alias,
+            config=config,
+            pooling=pooling,
+            dropout=dropout,
+            freeze=freeze,
+            n_frozen_layers=n_frozen_layers,
+        )
+        self._set_padding(pad_index, Source(alias) if alias is not None and config is None else None)
 
     @classmethod
     def from_alias(
@@ -261,6 +330,7 @@ class PretrainedTransformerEmbedder(_Pooled):
         dropout: float | None = None,
         freeze: bool = False,
         n_frozen_layers: int = 0,
+        pad_index: int | None = None,
     ) -> PretrainedTransformerEmbedder:
         """The model that `alias` names; the same as the class itself with an alias."""
         return cls(
@@ -270,13 +340,19 @@ class PretrainedTransformerEmbedder(_Pooled):
             dropout=dropout,
             freeze=freeze,
             n_frozen_layers=n_frozen_layers,
+            pad_index=pad_index,
         )
 
     def _made(self, source: Source | None, *, pooler: bool) -> nn.Module:
         return whole(self.config, source, pooler=pooler)
 
     def forward(self, tokens: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Vectors (B, H) with a pooling, else (B, T, H); what is no padding is attended to unless told."""
+        """Vectors (B, H) with a pooling, else (B, T, H); what is no padding is attended to unless told.
+
+        Raises:
+            ValueError: There are more tokens than the model has positions for.
+        """
+        self._check_length(tokens.shape[1])
         if mask is None and self.padding_idx is not None:
             mask = tokens != self.padding_idx  # (B, T)
         output = self.model(input_ids=tokens, attention_mask=_attended(mask))
@@ -298,6 +374,10 @@ def _pooled(
     vectors: torch.Tensor = output.last_hidden_state  # (B, T, H)
     if own_pooler:
         vectors = output.pooler_output  # (B, H)
+    elif mask is not None and mask.shape != vectors.shape[:2]:
+        raise ValueError(
+            f"the model gives {vectors.shape[1]} vectors for {mask.shape[1]} tokens; it must give one each"
+        )
     elif pooling is not None:
         vectors = pooling(vectors, mask)  # (B, H)
     elif mask is not None:

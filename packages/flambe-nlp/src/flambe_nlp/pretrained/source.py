@@ -48,10 +48,20 @@ class Source:
         return self._read(AutoConfig.from_pretrained, **_NO_CODE)
 
     def tokenizer(self) -> Any:
-        """The model's fast tokenizer."""
-        from transformers import AutoTokenizer
+        """The model's fast tokenizer.
 
-        return self._read(AutoTokenizer.from_pretrained, use_fast=True, **_NO_CODE)
+        Raises:
+            DataError: The model has none.
+        """
+        return self._read(_tokenizer, **_NO_CODE)
+
+    def pad_index(self) -> int | None:
+        """The number of the token that pads, as the tokenizer has it; None where there is no such token."""
+        try:
+            pad = self.tokenizer().pad_token_id
+        except DataError:  # weights may come without a tokenizer
+            return None
+        return None if pad is None else int(pad)
 
     def model(self, cls: type[nn.Module], config: Any) -> nn.Module:
         """A model of that class with the pretrained weights in it, float32, in evaluation mode.
@@ -152,9 +162,22 @@ def quietly() -> Iterator[None]:
 
 
 _NO_STRUCTURE = frozenset(
-    {"transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype", "problem_type"}
+    {"transformers_version", "_name_or_path", "dtype", "torch_dtype", "problem_type"}
     | {"id2label", "label2id", "finetuning_task", "task_specific_params"}
 )
+
+
+def _tokenizer(name: str, **options: Any) -> Any:
+    from transformers import AutoTokenizer
+    from transformers.utils import has_file
+
+    tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **options)
+    own = tokenizer.vocab_files_names.values()
+    files = {*own, "tokenizer.json", "tokenizer.model"}
+    if own and not any(has_file(name, file, local_files_only=True) for file in files):
+        # the library makes one up, which knows special tokens alone, and gives them numbers of its own
+        raise OSError("it has no tokenizer")
+    return tokenizer
 
 
 def _folder(alias: str) -> Path | None:
