@@ -370,6 +370,21 @@ def test_export_copies_the_best_variant_with_what_it_needs(flambe, config, tmp_p
     assert report.walk.place == walk.place
 
 
+def test_export_of_a_part_takes_the_parts_beside_it_that_it_needs(flambe, tmp_path: Path) -> None:
+    import flambe as library
+
+    (tmp_path / "beside.yaml").write_text(
+        "my: walking\n---\nname: beside\npipeline:\n  group: !Exporter\n    walk: !my.Walk {goal: 7.0}\n"
+        "    report: !my.Report {walk: !@ group.walk, place: 0.0}\n"
+    )
+    flambe("run", "beside.yaml")
+    said = flambe("export", "flambe-output/output__beside", "group.report", "part")
+    (tmp_path / "flambe-output").rename(tmp_path / "moved")
+    folder = tmp_path / "part/group/default/report"
+    assert said.out == f"load it with flambe.load('{folder}')\n"
+    assert library.load(str(folder)).walk.goal == 7.0
+
+
 def test_export_replaces_a_save_if_asked_and_nothing_else(flambe, config, tmp_path: Path) -> None:
     flambe("run", config)
     export = ("export", "flambe-output/output__walks", "walk")

@@ -103,6 +103,62 @@ class Growing(Component):
         return 2 * self.size
 
 
+class Doubled:
+    """What `Wrapped` makes of an encoder: no part of a save."""
+
+    def __init__(self, encoder: Any) -> None:
+        self.size = 2 * encoder.size
+
+
+class Wrapped(Component):
+    """Its attribute has the name of its argument, and is another object."""
+
+    def __init__(self, encoder: Any, head: Any = None) -> None:
+        self.encoder = Doubled(encoder)
+        self.head = head
+
+
+class Listed(Component):
+    def __init__(self, encoder: Any, head: Any) -> None:
+        self.encoder = [Doubled(item) for item in encoder]
+        self.head = head
+
+
+class Computed(Component):
+    """Its attributes are properties: `encoder` is the argument, `table` is made of the argument."""
+
+    def __init__(self, encoder: Any = None, table: Any = None, head: Any = None) -> None:
+        self._encoder, self._table, self.head = encoder, table, head
+        self.asked = 0
+
+    @property
+    def encoder(self) -> Any:
+        return self._encoder
+
+    @property
+    def table(self) -> Doubled:
+        self.asked += 1
+        return Doubled(self._table)
+
+
+class Maker(Component):
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def make(self) -> Data:
+        return Data(self.count)
+
+
+class Odd(Component):
+    """Has its argument under another name, and no others."""
+
+    def __init__(self, encoder: Any) -> None:
+        self.kept = encoder
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"no {name}")
+
+
 class Plain:
     """No `Component`: only a config makes it known."""
 

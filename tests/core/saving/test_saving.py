@@ -49,7 +49,7 @@ def test_a_folder_says_what_it_holds(tmp_path: Path, model: parts.Model) -> None
     assert (folder / "config.yaml").read_text() == "!parts:Encoder\nsize: 3\nscale: 0.5\n"
     assert (
         folder / "version.txt"
-    ).read_text() == "class: parts:Encoder\nversion: 1.2.0\npath: this.encoder\n"
+    ).read_text() == "class: parts:Encoder\nversion: 1.2.0\npath: this.encoder\nlinked: yes\n"
     assert (folder / "state.json").read_text() == '{"seen": 7, "weights": {"$array": "state-0.npy"}}\n'
 
 

@@ -14,8 +14,8 @@ import click
 def command(*, run: str, stage: str, destination: str, variant: str | None, force: bool) -> int:
     """Copy a variant's saved object out of a run, to be loaded with `flambe.load`.
 
-    STAGE may name a part: `stage1.model` exports the model alone. What it needs of other stages is
-    copied with it, and DEST then has the folders of a run.
+    STAGE may name a part: `stage1.model` exports the model alone. What it needs of other parts and
+    stages is copied with it, and DEST then has the folders of a run.
     """
     from flambe.experiment.exporting import export
 

@@ -15,13 +15,14 @@ from typing import Any
 from flambe.component import origin_of
 from flambe.errors import FlambeError, SavingError
 from flambe.language import nodes
-from flambe.language.links import Attribute, Item, LinkPath
+from flambe.language.links import LinkPath, Step
 from flambe.language.nodes import Build, Entry, Link, Node, Scalar
 from flambe.language.walk import walk
 from flambe.registry.registry import Registry
 from flambe.saving.protocol import StateCodec
-from flambe.saving.tree import MISSING, Part, Steps, arguments_of
+from flambe.saving.tree import MISSING, Part, Steps, arguments_of, folder_of
 from flambe.saving.values import Encoder, UnsavableError, is_long, is_small, to_json
+from flambe.saving.way import Ways, extended, names_of
 from flambe.storage.storage import Content
 
 HERE = "this"
@@ -43,12 +44,6 @@ class PartConfig:
     part: Part
     node: Node | None = None
     links: list[tuple[Link, Any]] = field(default_factory=list)
-
-    @property
-    def at(self) -> LinkPath | None:
-        """Where the config that built the part had it; what another stage built is nowhere in this one."""
-        origin = None if self.part.borrowed else origin_of(self.part.value)
-        return origin.path if origin is not None else None
 
 
 class ConfigWriter:
@@ -72,17 +67,26 @@ class ConfigWriter:
         self._outside = outside
         self._upstream = upstream or {}
         self._parts = {part.steps: part for part in root.walk()}
-        self._first = {id(part.value): part.steps for part in reversed(list(root.walk()))}
+        own = [part for part in self._parts.values() if not part.borrowed]
+        self._first = {id(part.value): part.steps for part in reversed(own)}
         self.configs: dict[Steps, PartConfig] = {
             steps: PartConfig(part) for steps, part in self._parts.items()
         }
         self._at = _place_of(root) or LinkPath(HERE)
+        self._ways = Ways(root, self.at)
         written = self._node(root.value, (), node, self.configs[()])
         self.configs[()].node = written
 
-    def at(self, config: PartConfig) -> LinkPath:
+    def at(self, part: Part) -> LinkPath:
         """The link that leads to a part, as links in the configs name it."""
-        return config.at or _extended(self._at, config.part.steps)
+        # Where the config that built the part had it; what another stage built is nowhere in this one.
+        origin = None if part.borrowed else origin_of(part.value)
+        place = origin.path if origin is not None else None
+        return place or extended(self._at, part.steps)
+
+    def is_linked(self, part: Part) -> bool | None:
+        """Whether links by its name, through the part above it, lead to it; None if that is not known."""
+        return self._ways.is_linked(part)
 
     def links_file(self, config: PartConfig, codecs: Sequence[StateCodec]) -> dict[str, Content]:
         """`links.json` and the files of its arrays; nothing for a part without links of its own."""
@@ -95,6 +99,7 @@ class ConfigWriter:
     def _node(self, live: Any, steps: Steps, given: Node | None, owner: PartConfig) -> Node:
         if isinstance(given, Link):
             owner.links.append((given, live))
+            self._ways.note(given, steps, owner.part)
             return given
         if origin_of(live) is not None and live is not MISSING:
             return self._object_node(live, steps, owner)
@@ -115,7 +120,7 @@ class ConfigWriter:
     def _object_node(self, live: Any, steps: Steps, owner: PartConfig) -> Node:
         first = self._first.get(id(live))
         if first != steps:
-            link = Link(_extended(self._at, first or ()))
+            link = Link(self._ways.to(first or ()))
             owner.links.append((link, live))
             return link
         config = self.configs[steps]
@@ -139,7 +144,7 @@ class ConfigWriter:
         return self._value_link(live, steps, owner)
 
     def _value_link(self, live: Any, steps: Steps, owner: PartConfig) -> Node:
-        link = Link(_extended(LinkPath(VALUES), steps[len(owner.part.steps) :]))
+        link = Link(extended(LinkPath(VALUES), steps[len(owner.part.steps) :]))
         owner.links.append((link, live))
         return link
 
@@ -175,15 +180,15 @@ class ConfigWriter:
     def _entry(self, owner: PartConfig, link: Link, live: Any, encoder: Encoder) -> dict[str, Any]:
         """How `link` is followed when its part is loaded without what it leads to."""
         entry: dict[str, Any] = {}
-        target = self._part_on(link.path)
+        path = self._ways.without_links(link.path, owner.part)
+        target = self._shared(link, live) or self._ways.deepest(path, owner.part)
         known = target is None and live is MISSING and self._outside is not None and not link.call
-        value = self._value_outside(link.path) if known else live
+        value = self._value_outside(path) if known else live
         if target is not None:
-            config, rest = target
-            entry = {"part": _relative(config.part.folder, owner.part.folder), "steps": rest}
-        elif link.path.root in self._upstream:
-            folder = posixpath.join(_relative("", owner.part.folder), self._upstream[link.path.root])
-            entry = {"save": posixpath.normpath(folder), "steps": str(LinkPath("", link.path.steps))}
+            part, rest = target
+            entry = {"part": _relative(part.folder, owner.part.folder), "steps": str(LinkPath("", rest))}
+        elif path.root in self._upstream:
+            entry = self._entry_upstream(path, owner, value, call=link.call)
         if value is MISSING or (entry and type(value) in (list, tuple, dict) and not is_small(value)):
             return entry or {"missing": "its value was not at hand"}
         if target is not None and not is_small(value):
@@ -194,23 +199,33 @@ class ConfigWriter:
             entry = entry or {"missing": f"it was a {type(value).__module__}.{type(value).__qualname__}"}
         return entry
 
+    def _entry_upstream(self, path: LinkPath, owner: PartConfig, value: Any, *, call: bool) -> dict[str, Any]:
+        """Where a link to another stage leads: `folder` is the part's in there, if it really leads to one."""
+        save = posixpath.join(_relative("", owner.part.folder), self._upstream[path.root])
+        entry = {"save": posixpath.normpath(save), "steps": str(LinkPath("", path.steps))}
+        if call and value is MISSING:
+            path = LinkPath(path.root, path.steps[:-1])
+            value = self._value_outside(path)
+        origin = origin_of(value)
+        place = origin.path if origin is not None else None
+        if place is not None and path.steps and (place.root, names_of(place)) == (path.root, names_of(path)):
+            entry["folder"] = folder_of(names_of(path))
+        return entry
+
     def _value_outside(self, path: LinkPath) -> Any:
-        assert self._outside is not None
+        if self._outside is None:
+            return MISSING
         try:
             return self._outside(path)
         except FlambeError:
             return MISSING
 
-    def _part_on(self, path: LinkPath) -> tuple[PartConfig, str] | None:
-        """The deepest part on the way to `path`, and the steps from there."""
-        best: tuple[int, PartConfig] | None = None
-        for config in self.configs.values():
-            at = self.at(config)
-            if leads_through(path, at) and (best is None or len(at.steps) >= best[0]):
-                best = len(at.steps), config
-        if best is None:
+    def _shared(self, link: Link, live: Any) -> tuple[Part, tuple[Step, ...]] | None:
+        """The part that a link's live value is."""
+        steps = self._first.get(id(live))
+        if steps is None or origin_of(live) is None or link.call:
             return None
-        return best[1], str(LinkPath("", path.steps[best[0] :]))
+        return self._parts[steps], ()
 
 
 def _place_of(root: Part) -> LinkPath | None:
@@ -235,16 +250,6 @@ def key_of(link: Link) -> str:
 
         return write_text(link).strip()
     return f"{'!call' if link.call else '!@'} {link.path}"
-
-
-def names_of(path: LinkPath) -> tuple[str, ...]:
-    """The steps of a link, however they are written: `.model` and `[model]` are the same part."""
-    return tuple(str(step.key if isinstance(step, Item) else step.name) for step in path.steps)
-
-
-def leads_through(path: LinkPath, place: LinkPath) -> bool:
-    """Whether `place` lies on the way to `path`, or is it."""
-    return path.root == place.root and names_of(path)[: len(place.steps)] == names_of(place)
 
 
 def used_aliases(node: Node | None, registry: Registry) -> dict[str, str]:
@@ -277,13 +282,6 @@ def _arguments_node(live: Any, arguments: list[tuple[str | int, Node]]) -> Node 
             "cannot be saved: after *args, a config has no place for names"
         )
     return nodes.Mapping(tuple(Entry(str(name), node) for name, node in arguments))
-
-
-def _extended(path: LinkPath, steps: Steps) -> LinkPath:
-    more = (
-        Item(step) if isinstance(step, int) or not step.isidentifier() else Attribute(step) for step in steps
-    )
-    return LinkPath(path.root, (*path.steps, *more))
 
 
 def _relative(folder: str, start: str) -> str:

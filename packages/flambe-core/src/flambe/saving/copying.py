@@ -15,8 +15,9 @@ from flambe.storage.storage import Content, Storage, open_storage
 def copy_save(root: str, folder: str, destination: str, *, replace: bool = False) -> str:
     """Copies the save in `folder` of `root`, a path or URL; returns the folder to load the copy from.
 
-    A save that links to whole objects of other saves below `root` takes them along: the copy then has
-    the folders that `root` has. Otherwise `destination` itself is the copy.
+    A save that links to whole objects of other saves below `root`, or a part that links to others of its
+    save, takes them along: the copy then has the folders that `root` has. Otherwise `destination` itself is
+    the copy.
 
     Raises:
         SavingError: `destination` holds something that may not be replaced, or there is no save.
@@ -25,10 +26,10 @@ def copy_save(root: str, folder: str, destination: str, *, replace: bool = False
     registry = Registry.load()
     source = open_storage(root, registry.storage)
     target = open_storage(destination, registry.storage)
+    needed = _with_needed(source, folder)
     if target.list(""):
         _make_room(target, replace=replace)
-    needed = _with_needed(source, folder)
-    alone = len(needed) == 1
+    alone = needed == [folder]
     for name in reversed(needed):
         _copy(SealedFolder(source, name), name, target, "" if alone else name)
     return target.url if alone else target.join(folder)
@@ -43,28 +44,41 @@ def _make_room(target: Storage, *, replace: bool) -> None:
 
 
 def _with_needed(source: Storage, folder: str) -> list[str]:
-    """`folder` and the saves that it cannot be loaded without."""
-    found, todo = [], [folder]
+    """`folder` and the others that it cannot be loaded without; none lies in another."""
+    found: list[str] = []
+    todo = [folder]
     while todo:
         name = todo.pop()
-        if name in found:
+        if any(_is_within(name, other) for other in found):
             continue
         try:
             saved = SealedFolder(source, name)
         except MissingFileError as error:
             raise SavingError(f"{source.join(folder)} cannot be copied: {error}") from error
         saved.verify()
-        found.append(name)
-        todo += _needs(saved)
+        found = [*(other for other in found if not _is_within(other, name)), name]
+        todo += _needs(saved, source)
     return found
 
 
-def _needs(saved: SealedFolder) -> Iterator[str]:
-    """The folders of the other saves whose objects the links of `saved` lead to."""
+def _is_within(folder: str, above: str) -> bool:
+    return f"{folder}/".startswith(f"{above}/" if above else "")
+
+
+def _needs(saved: SealedFolder, source: Storage) -> Iterator[str]:
+    """The folders of the objects that the links of `saved` lead to: other saves, and parts of its own."""
     for folder in saved.walk():
-        for link in links_of(folder).values():
-            if "save" in link and "value" not in link:
-                yield posixpath.normpath(posixpath.join(folder.folder, str(link["save"])))
+        for key, link in links_of(folder).items():
+            where = link.get("part", link.get("save"))
+            if where is None or "value" in link:
+                continue
+            name = posixpath.normpath(posixpath.join(folder.folder, str(where)))
+            if name.split("/")[0] == ".." or posixpath.isabs(name):
+                raise SavingError(
+                    f"{folder.url}: {key} leads to {where}, outside {source.url}; "
+                    "copy from a folder that holds both"
+                )
+            yield "" if name == "." else name
 
 
 def _copy(saved: SealedFolder, name: str, target: Storage, place: str) -> None:

@@ -19,13 +19,14 @@ from flambe.language.nodes import Build, Link, Node
 from flambe.language.read import Document, read_text
 from flambe.language.walk import Path, rebuild, walk
 from flambe.registry.registry import Registry
-from flambe.saving.config import HERE, LINKS, key_of, leads_through, names_of
+from flambe.saving.config import HERE, LINKS, key_of
 from flambe.saving.seal import SealedFolder
 from flambe.saving.state import read_state
 from flambe.saving.tree import Part, Steps, arguments_of, folder_of, parts_of
 from flambe.saving.trust import TrustedRegistry
 from flambe.saving.values import decode
 from flambe.saving.versions import VERSION, SavedVersion
+from flambe.saving.way import leads_through, names_of
 from flambe.saving.writing import CONFIG
 from flambe.storage.storage import open_storage, protocol_of
 
@@ -157,8 +158,8 @@ class _Loader:
                 f"{owner.url}: {key_of(link)} leads to {url}, where there is no save; bring that folder "
                 "back, or load a part that does not need it"
             ) from error
-        url, rest = _deepest(saved, steps)
-        return follow(self.load(url), LinkPath(HERE, rest))
+        part, rest = _deepest(saved, steps, entry.get("folder"))
+        return follow(self.load(part.url), LinkPath(HERE, rest))
 
 
 class _SavedBuilder(Builder):
@@ -253,7 +254,8 @@ class _Rewriting:
 
 
 def _below(steps: Steps, more: tuple[Attribute | Item, ...]) -> LinkPath:
-    return LinkPath(HERE, (*(Attribute(s) if isinstance(s, str) else Item(s) for s in steps), *more))
+    """A link to the part itself at `steps`, whatever attributes are called like it, and `more` from there."""
+    return LinkPath(HERE, (*map(Item, steps), *more))
 
 
 def _steps(entry: Mapping[str, Any], owner: SealedFolder) -> tuple[Attribute | Item, ...]:
@@ -323,15 +325,27 @@ def _descend(saved: SealedFolder, folder: str) -> SealedFolder | None:
 
 
 def _deepest(
-    saved: SealedFolder, steps: tuple[Attribute | Item, ...]
-) -> tuple[str, tuple[Attribute | Item, ...]]:
-    """The deepest part on the way along `steps`, and the steps that remain."""
+    saved: SealedFolder, steps: tuple[Attribute | Item, ...], meant: object
+) -> tuple[SealedFolder, tuple[Attribute | Item, ...]]:
+    """The deepest part that the steps are known to lead to, and those that remain.
+
+    Where an attribute of a part's name is something else, or may be, the object that has it must be loaded
+    and asked. `meant` is the folder that the link is known to have led to, whatever the save itself knows.
+    """
+    best, taken, sure = saved, 0, True
     names = names_of(LinkPath(HERE, steps))
-    for count in range(len(names), 0, -1):
-        part = _descend(saved, folder_of(names[:count]))
-        if part is not None:
-            return part.url, steps[count:]
-    return saved.url, steps
+    for count in range(1, len(names) + 1):
+        folder = folder_of(names[:count])
+        part = _descend(saved, folder)
+        if part is None:
+            continue
+        linked = _version(part).linked
+        if linked is False:
+            break
+        sure = sure and linked is True
+        if sure or folder == meant:
+            best, taken = part, count
+    return best, steps[taken:]
 
 
 def _beside(url: str, relative: str) -> str:

@@ -11,19 +11,29 @@ from flambe.language.links import LinkPath, LinkSyntaxError, parse_link
 
 VERSION = "version.txt"
 
+_WORDS = {True: "yes", False: "no"}
+
 _log = logging.getLogger("flambe")
 
 
 @dataclass(frozen=True, slots=True)
 class SavedVersion:
-    """What `version.txt` says. `cls` is `package.module:Class`; `at` the link that led to the part."""
+    """What `version.txt` says.
+
+    Attributes:
+        cls: `package.module:Class`.
+        at: The link that led to the part.
+        linked: Whether a link by the part's name, through the object that has it, leads to it, and not to
+            an attribute of that name; None if that is not known.
+    """
 
     cls: str
     version: str | None = None
     at: LinkPath | None = None
+    linked: bool | None = None
 
     @classmethod
-    def of(cls, value: object, at: LinkPath | None = None) -> SavedVersion:
+    def of(cls, value: object, at: LinkPath | None = None, *, linked: bool | None = None) -> SavedVersion:
         """The class and version of a live object.
 
         Raises:
@@ -32,11 +42,12 @@ class SavedVersion:
         version = version_of(type(value))
         if version is not None:
             _parse(version, type(value).__name__)
-        return cls(f"{type(value).__module__}:{type(value).__qualname__}", version, at)
+        return cls(f"{type(value).__module__}:{type(value).__qualname__}", version, at, linked)
 
     def write(self) -> bytes:
         """The text of the file."""
-        lines = {"class": self.cls, "version": self.version, "path": self.at}
+        linked = None if self.linked is None else _WORDS[self.linked]
+        lines = {"class": self.cls, "version": self.version, "path": self.at, "linked": linked}
         return "".join(f"{key}: {value}\n" for key, value in lines.items() if value is not None).encode()
 
     @classmethod
@@ -49,7 +60,8 @@ class SavedVersion:
         try:
             lines = dict(line.split(": ", 1) for line in data.decode().splitlines())
             at = parse_link(lines["path"]) if "path" in lines else None
-            return cls(lines["class"], lines.get("version"), at)
+            linked = lines["linked"] == _WORDS[True] if "linked" in lines else None
+            return cls(lines["class"], lines.get("version"), at, linked)
         except (ValueError, KeyError, LinkSyntaxError) as error:
             raise DamagedSaveError(f"{file} is no version file that Flambé wrote") from error
 

@@ -87,7 +87,8 @@ def _add(
     if config.node is not None:
         files[CONFIG] = _config_text(config.node, registry)
     files.update(configs.links_file(config, codecs))
-    files[VERSION] = SavedVersion.of(part.value, configs.at(config)).write()
+    version = SavedVersion.of(part.value, configs.at(part), linked=configs.is_linked(part))
+    files[VERSION] = version.write()
     files.update(state_files(part, codecs))
     start = len(part.folder) + 1 if part.steps else 0
     sealing.add_folder(part.folder, files, {child.folder[start:]: child.folder for child in part.children})
