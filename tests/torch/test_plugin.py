@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +19,31 @@ def test_the_plugin_imports_no_framework() -> None:
         "assert not {'torch', 'numpy', 'pytorch_lightning', 'tensorboard'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_training_is_checked_without_lightning(tmp_path: Path) -> None:
+    (tmp_path / "train.yaml").write_text(
+        """
+name: train
+pipeline:
+  train: !Trainer
+    train_sampler: !BaseSampler {data: [[[0.0], 1]]}
+    dev_sampler: !BaseSampler {data: [[[0.0], 1]]}
+    model: !SoftmaxDecoder {input_size: 1, output_size: 2}
+    loss_fn: !NLLLoss
+    metric_fn: !g [!Accuracy , !Perplexity , !BinaryF1 ]
+    optimizer: !torch.Adam {params: !@ train.model.params}
+  evaluate: !Evaluator {model: !@ train.model, metric_fn: !AUC , eval_sampler: !@ train.dev_sampler}
+"""
+    )
+    script = (
+        "import sys\nfrom flambe.cli.main import main\n"
+        "try:\n    main(['check', sys.argv[1]])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "assert 'torch' in sys.modules\n"
+        "slow = {'pytorch_lightning', 'lightning_fabric', 'torchmetrics'} & set(sys.modules)\n"
+        "assert not slow, slow\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "train.yaml")], check=True)
 
 
 @pytest.mark.parametrize("tag", sorted(plugin.TAGS))

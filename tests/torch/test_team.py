@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from flambe_torch.lightning import team_size
 from flambe_torch.metrics import Accuracy
 from flambe_torch.nn import TransformerEncoder
 from flambe_torch.samplers import BaseSampler
-from flambe_torch.team import team_size
 from flambe_torch.trainer import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torch.distributed")

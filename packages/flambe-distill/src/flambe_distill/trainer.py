@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -18,8 +17,12 @@ from flambe_distill.loss import DistillationLoss
 from flambe_distill.teacher import Teacher
 from flambe_distill.views import Together, columns_of, pads_of, redrawn, rows_of
 from flambe_torch.data import ArrayColumn, Batch, Column, Rows
+from flambe_torch.lightning import is_lightning
 from flambe_torch.samplers import Sampler
 from flambe_torch.trainer import Trainer
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
 
 SCORES = "teacher's scores"
 Scores = npt.NDArray[np.float32]
@@ -92,7 +95,7 @@ class DistillationTrainer(Trainer):
         callbacks: Sequence[pl.Callback] = (),
         lightning: Mapping[str, Any] | None = None,
     ) -> None:
-        if isinstance(student_model, pl.LightningModule):
+        if is_lightning(student_model):
             raise ValueError("the student cannot be a LightningModule: it would bring its own loss")
         if teacher_batch_size < 1:
             raise ValueError(f"teacher_batch_size must be at least 1, not {teacher_batch_size}")

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LambdaLR, OneCycleLR, ReduceLROnPlateau
 
+from flambe_torch.lightning import is_lightning, team_size
 from flambe_torch.schedulers import FactorLR
-from flambe_torch.team import team_size
 
 if TYPE_CHECKING:
     from flambe_torch.trainer import Trainer
@@ -68,6 +66,8 @@ def check(trainer: Trainer, options: Mapping[str, Any]) -> None:
 
 
 def _check_callbacks(trainer: Trainer) -> None:
+    from pytorch_lightning.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
+
     if any(isinstance(callback, StochasticWeightAveraging) for callback in trainer.callbacks):
         raise ValueError(
             "StochasticWeightAveraging acts when an epoch ends, and all training is one epoch here; use "
@@ -93,14 +93,14 @@ def _check_schedulers(trainer: Trainer) -> None:
 def _check_metrics(trainer: Trainer) -> None:
     if "loss" in trainer.metrics:
         raise ValueError("dev/loss is the loss: call the metric by another name than 'loss'")
-    if isinstance(trainer.metric_fn, str) and not isinstance(trainer.model, pl.LightningModule):
+    if isinstance(trainer.metric_fn, str) and not is_lightning(trainer.model):
         logged = ["dev/loss", *(f"dev/{name}" for name in trainer.metrics), "train/loss"]
         if trainer.metric_fn not in logged:
             raise ValueError(f"metric_fn is {trainer.metric_fn!r}, but what is logged is {', '.join(logged)}")
 
 
 def _check_model(trainer: Trainer) -> None:
-    own = isinstance(trainer.model, pl.LightningModule)
+    own = is_lightning(trainer.model)
     brought = [name for name in ("loss_fn", "optimizer") if getattr(trainer, name) is not None]
     if own and brought:
         raise ValueError(f"a LightningModule brings its own {' and '.join(brought)}")

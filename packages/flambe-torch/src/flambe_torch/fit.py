@@ -32,11 +32,6 @@ _AVERAGING: Any = getattr(pl.callbacks, "WeightAveraging", ())
 """Callbacks that put averages in the weights' place in validation and at the end; Lightning 2.6 has them."""
 
 
-def measures_averages(callbacks: Sequence[pl.Callback]) -> bool:
-    """Whether a callback lets averages of the weights be measured, not the weights that are trained."""
-    return any(isinstance(callback, _AVERAGING) for callback in callbacks)
-
-
 class Fit:
     """One Lightning fit that waits after each validation.
 

@@ -11,7 +11,6 @@ import pickle
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 import torch.distributed
@@ -132,17 +131,6 @@ def release() -> None:
     """Let go of the connection to the other processes, which Lightning keeps."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def team_size(devices: int | str | Sequence[int]) -> int:
-    """How many processes `devices`, an argument of Lightning's, asks for."""
-    if isinstance(devices, str):
-        return len([part for part in devices.split(",") if part]) if "," in devices else _number(devices)
-    return devices if isinstance(devices, int) else len(devices)
-
-
-def _number(devices: str) -> int:
-    return int(devices) if devices.lstrip("-").isdigit() else 1
 
 
 def _free_port() -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -19,12 +18,16 @@ from flambe.logs import log
 from flambe_torch.arguments import check, check_counts, check_limits
 from flambe_torch.changing import change, change_argument, change_optimizer, split
 from flambe_torch.data import Batch
-from flambe_torch.fit import Fit, measures_averages
+from flambe_torch.lightning import is_lightning, measures_averages, team_size
 from flambe_torch.metrics import Metric, metric_of, metrics_of
 from flambe_torch.predicting import predicted
 from flambe_torch.samplers import Sampler
-from flambe_torch.task import Task
-from flambe_torch.team import Place, Team, release, team_size
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from flambe_torch.fit import Fit
+    from flambe_torch.team import Place, Team
 
 Weights = dict[str, Any]
 """A model's `state_dict`: tensors, and the extra state of modules that have some."""
@@ -275,6 +278,8 @@ class Trainer(Component):
 
     def _dismiss(self) -> None:
         if self._team is not None:
+            from flambe_torch.team import release
+
             release()
             self._team.close()
             self._team = self._place = None
@@ -322,6 +327,10 @@ class Trainer(Component):
 
     def _start(self) -> Fit:
         """A fit that goes on from where training is."""
+        from flambe_torch.fit import Fit
+        from flambe_torch.task import Task
+        from flambe_torch.team import Team
+
         if self.steps_done and self._best_weights is None:
             self._best_weights = _copied(self.model)
         batches = self.iter_per_step * self.batches_per_iter
@@ -329,8 +338,9 @@ class Trainer(Component):
             if callable(tell := getattr(part, "set_total_iterations", None)):
                 tell(self.max_steps * self.iter_per_step)
         options = {**self._options, "accumulate_grad_batches": self.batches_per_iter}
-        if isinstance(self.model, pl.LightningModule):
-            module: pl.LightningModule = self.model
+        module: pl.LightningModule
+        if is_lightning(self.model):
+            module = self.model
             options["gradient_clip_val"] = self.max_grad_norm or self.max_grad_abs_val
             options["gradient_clip_algorithm"] = "norm" if self.max_grad_norm else "value"
         else:
@@ -360,8 +370,8 @@ class Trainer(Component):
         value = results[self._ranked_by]
         if self._is_better(value):
             self.best_metric, self.best_step = value, self.steps_done
-            measured = fit.measured
-            model = measured.parts["model"] if isinstance(measured, Task) else measured
+            measured: Any = fit.measured
+            model = measured if is_lightning(self.model) else measured.parts["model"]
             self._best_weights = _copied(model, self._best_weights)
         results["train/lr"] = fit.optimizer.param_groups[0]["lr"]
         results[f"best/{self._ranked_by.removeprefix('dev/')}"] = self.best_metric or 0.0

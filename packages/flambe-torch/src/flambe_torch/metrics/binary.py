@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torchmetrics import classification
 
-from flambe_torch.metrics.metric import TorchMetric, snake
+from flambe_torch.metrics.metric import TorchMetric, snake, torchmetric
 
 
 class BinaryMetric(TorchMetric):
@@ -23,12 +21,12 @@ class BinaryMetric(TorchMetric):
         positive_label: The class that is looked for, 0 or 1.
     """
 
-    kind: ClassVar[Callable[..., Any]]
+    kind: ClassVar[str]
 
     def __init__(self, threshold: float = 0.5, positive_label: int = 1) -> None:
         if positive_label not in (0, 1):
             raise ValueError(f"positive_label must be 0 or 1, but it is {positive_label}")
-        super().__init__(type(self).kind(validate_args=False), name=snake(type(self).__name__))
+        super().__init__(torchmetric(self.kind, validate_args=False), name=snake(type(self).__name__))
         self.threshold = threshold
         self.positive_label = positive_label
 
@@ -54,22 +52,22 @@ class BinaryAccuracy(BinaryMetric):
         0.6667
     """
 
-    kind = classification.BinaryAccuracy
+    kind = "BinaryAccuracy"
 
 
 class BinaryPrecision(BinaryMetric):
     """The share of right ones among the rows found; the arguments are those of `BinaryMetric`."""
 
-    kind = classification.BinaryPrecision
+    kind = "BinaryPrecision"
 
 
 class BinaryRecall(BinaryMetric):
     """The share of the rows looked for that are found; the arguments are those of `BinaryMetric`."""
 
-    kind = classification.BinaryRecall
+    kind = "BinaryRecall"
 
 
 class BinaryF1(BinaryMetric):
     """The harmonic mean of precision and recall; the arguments are those of `BinaryMetric`."""
 
-    kind = classification.BinaryF1Score
+    kind = "BinaryF1Score"

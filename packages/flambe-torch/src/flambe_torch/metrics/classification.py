@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import torch
-import torchmetrics
 from torch.nn import functional
-from torchmetrics import classification
 
-from flambe_torch.metrics.metric import TorchMetric, snake
+from flambe_torch.metrics.metric import TorchMetric, snake, torchmetric
 
 Average = Literal["micro", "macro", "weighted"]
-Kind = Callable[..., torchmetrics.Metric]
 
 
-def _kinds(binary: Kind, multiclass: Kind, multilabel: Kind) -> Mapping[str, Kind]:
-    """What computes a metric, by task."""
+def _kinds(binary: str, multiclass: str, multilabel: str) -> Mapping[str, str]:
+    """What computes a metric, by task: classes of torchmetrics."""
     return MappingProxyType({"binary": binary, "multiclass": multiclass, "multilabel": multilabel})
 
 
 class _Classification(TorchMetric):
     """A classification metric whose task and number of classes the first batch of a pass shows."""
 
-    kinds: ClassVar[Mapping[str, Kind]]
+    kinds: ClassVar[Mapping[str, str]]
 
     def __init__(self, options: Mapping[str, Any], num_classes: int | None) -> None:
         self.metric = None
@@ -39,7 +36,7 @@ class _Classification(TorchMetric):
     def update(self, predictions: torch.Tensor, target: torch.Tensor) -> None:
         predictions, target, task, size = _task(predictions, target, self.num_classes)
         if self.metric is None:
-            self.metric = self.kinds[task](**self._sized(task, size))
+            self.metric = torchmetric(self.kinds[task], **self._sized(task, size))
         super().update(predictions, target)
 
     def compute(self) -> float:
@@ -77,9 +74,7 @@ class Accuracy(_Classification):
         0.5
     """
 
-    kinds = _kinds(
-        classification.BinaryAccuracy, classification.MulticlassAccuracy, classification.MultilabelAccuracy
-    )
+    kinds = _kinds("BinaryAccuracy", "MulticlassAccuracy", "MultilabelAccuracy")
 
     def __init__(
         self,
@@ -116,9 +111,7 @@ class Precision(_PerClass):
     The arguments are those of `Accuracy`. Of scores (N,), it is that of class 1.
     """
 
-    kinds = _kinds(
-        classification.BinaryPrecision, classification.MulticlassPrecision, classification.MultilabelPrecision
-    )
+    kinds = _kinds("BinaryPrecision", "MulticlassPrecision", "MultilabelPrecision")
 
 
 class Recall(_PerClass):
@@ -127,9 +120,7 @@ class Recall(_PerClass):
     The arguments are those of `Accuracy`. Of scores (N,), it is that of class 1.
     """
 
-    kinds = _kinds(
-        classification.BinaryRecall, classification.MulticlassRecall, classification.MultilabelRecall
-    )
+    kinds = _kinds("BinaryRecall", "MulticlassRecall", "MultilabelRecall")
 
 
 class F1(_PerClass):
@@ -138,9 +129,7 @@ class F1(_PerClass):
     The arguments are those of `Accuracy`. Of scores (N,), it is that of class 1.
     """
 
-    kinds = _kinds(
-        classification.BinaryF1Score, classification.MulticlassF1Score, classification.MultilabelF1Score
-    )
+    kinds = _kinds("BinaryF1Score", "MulticlassF1Score", "MultilabelF1Score")
 
 
 class AUC(_Classification):
@@ -153,7 +142,7 @@ class AUC(_Classification):
         ignore_index: A target that is not counted, such as padding.
     """
 
-    kinds = _kinds(classification.BinaryAUROC, classification.MulticlassAUROC, classification.MultilabelAUROC)
+    kinds = _kinds("BinaryAUROC", "MulticlassAUROC", "MultilabelAUROC")
 
     def __init__(
         self,

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 
 import torch
-import torchmetrics
 from torch.nn import functional
 
 from flambe_torch.data import at_least_float32
-from flambe_torch.metrics.metric import TorchMetric, snake
+from flambe_torch.metrics.metric import TorchMetric, snake, torchmetric
 
 
 class _Surprise(TorchMetric):
     """The mean negative log-likelihood of the targets, in nats."""
 
     def __init__(self, ignore_index: int | None = None) -> None:
-        super().__init__(torchmetrics.MeanMetric(), name=snake(type(self).__name__), lower_is_better=True)
+        super().__init__(torchmetric("MeanMetric"), name=snake(type(self).__name__), lower_is_better=True)
         self.ignore_index = -100 if ignore_index is None else ignore_index
 
     def update(self, predictions: torch.Tensor, target: torch.Tensor) -> None:

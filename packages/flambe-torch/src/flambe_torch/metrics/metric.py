@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-import torchmetrics
 
 from flambe.component import Component
+
+if TYPE_CHECKING:
+    import torchmetrics
 
 
 class Metric(Component, ABC):
@@ -86,7 +88,7 @@ class MeanOf(TorchMetric):
     def __init__(
         self, function: Callable[[Any, Any], Any], *, name: str, lower_is_better: bool = False
     ) -> None:
-        super().__init__(torchmetrics.MeanMetric(), name=name, lower_is_better=lower_is_better)
+        super().__init__(torchmetric("MeanMetric"), name=name, lower_is_better=lower_is_better)
         self.function = function
 
     def update(self, predictions: torch.Tensor, target: torch.Tensor) -> None:
@@ -103,6 +105,8 @@ def metric_of(metric: Any) -> Metric:
     A function or loss of (predictions, target) is averaged over the rows. A loss (what has a true
     `lower_is_better`, or a name that ends in `Loss`) is better when lower.
     """
+    import torchmetrics
+
     if isinstance(metric, Metric):
         return metric
     if isinstance(metric, torchmetrics.Metric):
@@ -128,6 +132,16 @@ def metrics_of(metrics: Iterable[Any] | Mapping[str, Any]) -> dict[str, Metric]:
             raise ValueError(f"two metrics are called {metric.name!r}; give them as a mapping of names")
         named[metric.name] = metric
     return named
+
+
+def torchmetric(name: str, **options: Any) -> torchmetrics.Metric:
+    """A metric of torchmetrics, which takes seconds to import and is not needed to check a config."""
+    import torchmetrics
+    from torchmetrics import classification
+
+    cls = getattr(classification, name, None) or getattr(torchmetrics, name)
+    made: torchmetrics.Metric = cls(**options)
+    return made
 
 
 def snake(name: str) -> str:
