@@ -59,6 +59,15 @@ def test_an_argument_that_is_meant_by_its_key_is_loaded(run: Run) -> None:
     assert (type(loaded.encoder), loaded.encoder.size) == (parts.Encoder, 3)
 
 
+@pytest.mark.parametrize("inner_first", [True, False])
+def test_what_lies_inside_another_linked_object_is_shared_with_it(run: Run, inner_first: bool) -> None:
+    first, second = ("stage1.encoder", "stage1") if inner_first else ("stage1", "stage1.encoder")
+    loaded = saving.load(finish(run, MODEL, f"!p.Model\nencoder: !@ {first}\nheads: !@ {second}\n"))
+    inner, outer = (loaded.encoder, loaded.heads) if inner_first else (loaded.heads, loaded.encoder)
+    assert (type(inner), type(outer)) == (parts.Encoder, parts.Model)
+    assert outer.encoder is inner
+
+
 @pytest.mark.usefixtures("as_before")
 def test_saves_of_earlier_versions_are_asked(run: Run) -> None:
     folder = finish(run, WRAPPED, "!p.Model\nencoder: !@ stage1.encoder\nheads: !@ stage1.head\n")

@@ -6,6 +6,7 @@ import json
 import os
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -94,6 +95,7 @@ class _Loader:
         self._surroundings = surroundings
         self._loaded: dict[str, Any] = {}
         self._loading: list[str] = []
+        self._wanted: set[str] = set()
 
     def load(self, url: str) -> Any:
         if url in self._loading:
@@ -116,6 +118,7 @@ class _Loader:
                 registry.resolve(node.tag)
         for saved in parts.values():
             saved.version.check(saved.version.installed(), saved.folder.url)
+            self._want(saved)
         rewriting = _Rewriting(parts, self)
         node = rewriting.rewrite(document.root)
         builder = _SavedBuilder(
@@ -150,16 +153,33 @@ class _Loader:
                 f"{owner.url}: {key_of(link)} cannot be followed, {why}; "
                 "build the object with its arguments and use flambe.load_state"
             )
-        steps, url = _steps(entry, owner), _beside(owner.url, where)
+        url = _beside(owner.url, where)
         try:
-            saved = _open(url, self._registry)
+            ways = self._ways(owner, entry, url)
         except MissingFileError as error:
             raise SavingError(
                 f"{owner.url}: {key_of(link)} leads to {url}, where there is no save; bring that folder "
                 "back, or load a part that does not need it"
             ) from error
-        part, rest = _deepest(saved, steps, entry.get("folder"))
+        part, rest = next((way for way in ways if self._is_shared(way[0].url)), ways[-1])
         return follow(self.load(part.url), LinkPath(HERE, rest))
+
+    def _want(self, saved: _Saved) -> None:
+        """Note what links from here need of other stages: what lies inside one of these is taken from it."""
+        for entry in saved.links.values():
+            where = entry.get("save")
+            if isinstance(where, str) and "value" not in entry:
+                with suppress(MissingFileError):  # told where the link is followed
+                    part, _ = self._ways(saved.folder, entry, _beside(saved.folder.url, where))[-1]
+                    self._wanted.add(part.url)
+
+    def _is_shared(self, url: str) -> bool:
+        return (url in self._wanted or url in self._loaded) and url not in self._loading
+
+    def _ways(
+        self, owner: SealedFolder, entry: Mapping[str, Any], url: str
+    ) -> list[tuple[SealedFolder, tuple[Attribute | Item, ...]]]:
+        return _parts_on_the_way(_open(url, self._registry), _steps(entry, owner), entry.get("folder"))
 
 
 class _SavedBuilder(Builder):
@@ -324,15 +344,15 @@ def _descend(saved: SealedFolder, folder: str) -> SealedFolder | None:
     return None
 
 
-def _deepest(
+def _parts_on_the_way(
     saved: SealedFolder, steps: tuple[Attribute | Item, ...], meant: object
-) -> tuple[SealedFolder, tuple[Attribute | Item, ...]]:
-    """The deepest part that the steps are known to lead to, and those that remain.
+) -> list[tuple[SealedFolder, tuple[Attribute | Item, ...]]]:
+    """The parts that the steps are known to lead through, the deepest last, and the steps that remain.
 
     Where an attribute of a part's name is something else, or may be, the object that has it must be loaded
     and asked. `meant` is the folder that the link is known to have led to, whatever the save itself knows.
     """
-    best, taken, sure = saved, 0, True
+    found, sure = [(saved, steps)], True
     names = names_of(LinkPath(HERE, steps))
     for count in range(1, len(names) + 1):
         folder = folder_of(names[:count])
@@ -344,8 +364,8 @@ def _deepest(
             break
         sure = sure and linked is True
         if sure or folder == meant:
-            best, taken = part, count
-    return best, steps[taken:]
+            found.append((part, steps[count:]))
+    return found
 
 
 def _beside(url: str, relative: str) -> str:
