@@ -5,7 +5,7 @@ import pytest
 from flambe.errors import RunError
 from flambe.experiment.preparing import stage_spaces
 from flambe.experiment.settings import settings_from
-from flambe.experiment.share import at_once, cores, devices_of, threads_of
+from flambe.experiment.share import at_once, cores, devices_of, threads_of, threads_wanted
 from flambe.language.read import read_text
 
 PIPELINE = """
@@ -18,9 +18,9 @@ pipeline:
 """
 
 
-def threads(text: str, cores: int) -> dict[str, int]:
+def threads(text: str, cores: int, most: int | None = None) -> dict[str, int]:
     settings = settings_from(read_text(text).root)
-    return threads_of(settings, stage_spaces(settings), cores)
+    return threads_of(settings, stage_spaces(settings), cores, most=most)
 
 
 def test_a_trial_has_a_core_and_a_gpu_if_there_is_one() -> None:
@@ -79,3 +79,18 @@ def test_trials_are_counted_machine_by_machine() -> None:
 def test_threads_follow_the_smallest_machine_that_runs_trials() -> None:
     assert cores(CLUSTER) == 4
     assert cores([{"cpu": 0.0}]) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [("3", 3), ("4,2", 4), (" 2 ", 2), ("", None), ("0", None), ("-1", None), ("many", None)],
+)
+def test_the_environment_says_how_many_threads_there_may_be(said: str, wanted: int | None) -> None:
+    assert threads_wanted({"OMP_NUM_THREADS": said}) == wanted
+    assert threads_wanted({}) is None
+
+
+def test_no_trial_gets_more_threads_than_wanted_unless_it_asks_for_cores() -> None:
+    assert threads(PIPELINE, 24) == {"data": 24, "train": 1, "best": 1, "wide": 1}
+    assert threads(PIPELINE, 24, most=2) == {"data": 2, "train": 1, "best": 1, "wide": 1}
+    assert threads(PIPELINE + "devices: {data: {cpu: 4}}", 24, most=2)["data"] == 4

@@ -23,7 +23,7 @@ from flambe.experiment.preparing import refuse_too_many, reuse_of, stage_spaces
 from flambe.experiment.run_folder import CONFIG, RUN, RunFolder
 from flambe.experiment.searching import NewSearch
 from flambe.experiment.settings import settings_from
-from flambe.experiment.share import at_once, cores, devices_of, threads_of
+from flambe.experiment.share import at_once, cores, devices_of, threads_of, threads_wanted
 from flambe.experiment.stage_run import StageRun, stage_runs
 from flambe.language import nodes
 from flambe.language.read import Document
@@ -141,7 +141,12 @@ class Session:
                     devices_of=shares,
                     at_once=lambda stage: at_once(shares[stage], machines()),
                     new_search=self._new_search(executor),
-                    threads_of=threads_of(self._settings, self._spaces, cores(machines())),
+                    threads_of=threads_of(
+                        self._settings,
+                        self._spaces,
+                        cores(machines()),
+                        most=threads_wanted(os.environ),
+                    ),
                     sinks=self._open_sinks(storage.url, stack),
                     observe=self._wishes.observe,
                 )

@@ -47,10 +47,19 @@ def cores(machines: Machines) -> int:
     return max(1, int(min((m["cpu"] for m in machines if m.get("cpu")), default=1)))
 
 
-def threads_of(settings: Settings, spaces: Mapping[str, StageSpace], cores: int) -> dict[str, int]:
+def threads_wanted(environment: Mapping[str, str]) -> int | None:
+    """The most threads that the user wants numeric libraries to use: OMP_NUM_THREADS, if it says."""
+    first = environment.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else None
+
+
+def threads_of(
+    settings: Settings, spaces: Mapping[str, StageSpace], cores: int, *, most: int | None = None
+) -> dict[str, int]:
     """Threads for each trial: the cores it asked for, or `cores` over the trials that run beside it.
 
-    A pure function of the config and the machines, so that a rerun computes the same numbers.
+    A pure function of its arguments, so that a rerun computes the same numbers; `most` limits what no stage
+    asked for.
     """
     width = {stage: _width(stage, settings, spaces) for stage in spaces}
     above = {stage: _ancestors(stage, spaces) for stage in spaces}
@@ -61,7 +70,8 @@ def threads_of(settings: Settings, spaces: Mapping[str, StageSpace], cores: int)
             threads[stage] = max(1, int(share["cpu"]))
             continue
         beside = [o for o in spaces if o != stage and o not in above[stage] and stage not in above[o]]
-        threads[stage] = max(1, cores // min(cores, width[stage] + sum(width[o] for o in beside)))
+        share_of_cores = cores // min(cores, width[stage] + sum(width[o] for o in beside))
+        threads[stage] = max(1, min(share_of_cores, most or share_of_cores))
     return threads
 
 
