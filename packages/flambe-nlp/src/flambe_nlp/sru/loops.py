@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from flambe_nlp.sru.walk import SKIP
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 Floats = npt.NDArray[np.float32]
 Plan = npt.NDArray[np.int64]
@@ -22,7 +24,6 @@ _ONE, _TWO = f32(1), f32(2)
 _LOWEST, _HIGHEST = f32(-87), f32(88)
 _LOG2_E = f32(1.4426950408889634)
 _LN2_HIGH, _LN2_LOW = f32(0.693359375), f32(-2.12194440e-4)
-_SKIP = 3  # the place of the projected skip term among the products
 
 
 def _compiled(function: Function) -> Function:
@@ -147,7 +148,7 @@ def forward(  # noqa: PLR0917  # Numba takes arguments by position
     is 4.
     """
     bent, dropped = np.empty(h.shape[1], np.float32), np.empty(h.shape[1], np.float32)
-    projected = u.shape[1] > _SKIP
+    projected = u.shape[1] > SKIP
     for step in range(len(plan)):
         start, size, previous, row = plan[step]
         for i in range(max(first - row, 0), min(last - row, size)):
@@ -164,7 +165,7 @@ def forward(  # noqa: PLR0917  # Numba takes arguments by position
                 _multiply(dropped, share, drop[np.uint64(row + i)])
                 share = dropped
             if has_skip:
-                _mix(h[n], share, u[n, _SKIP] if projected else skip[n], g)
+                _mix(h[n], share, u[n, SKIP] if projected else skip[n], g)
             else:
                 _multiply(h[n], g, share)
 
@@ -195,7 +196,7 @@ def backward(  # noqa: PLR0917  # as above
     """
     total = np.zeros((4, h.shape[1]), np.float32)
     zeros = np.zeros(h.shape[1], np.float32)
-    projected = u.shape[1] > _SKIP
+    projected = u.shape[1] > SKIP
     g, dropped, work = np.empty_like(zeros), np.empty_like(zeros), np.empty_like(zeros)
     for back in range(len(plan)):
         start, size, previous, row = plan[len(plan) - 1 - back]
@@ -204,8 +205,8 @@ def backward(  # noqa: PLR0917  # as above
             before, c = states[np.uint64(previous + i)], states[np.uint64(tokens + start + i)]
             grad, grad_c = grad_h[n], carried[sequence]
             f, r, grad_f, grad_r = u[n, 1], u[n, 2], grad_u[n, 1], grad_u[n, 2]
-            grad_x = grad_u[n, _SKIP] if projected else grad_skip[n]
-            x = u[n, _SKIP] if projected else skip[n] if has_skip else zeros
+            grad_x = grad_u[n, SKIP] if projected else grad_skip[n]
+            x = u[n, SKIP] if projected else skip[n] if has_skip else zeros
             _multiply_rest(grad_x, grad, r)
             _multiply_difference(grad_r, h[n], x, grad_x)
             share = r
