@@ -11,7 +11,7 @@ from torch import nn
 from flambe.component import Component
 from flambe.logs import log
 from flambe_torch.data import to_device
-from flambe_torch.metrics import metric_of, metrics_of
+from flambe_torch.metrics import metrics_beside
 from flambe_torch.predicting import evaluating, fitting, predicted
 from flambe_torch.samplers import Sampler
 
@@ -51,13 +51,9 @@ class Evaluator(Component):
         self.metric_fn = metric_fn
         self.eval_sampler = eval_sampler
         self.accelerator = accelerator
-        metric = metric_of(metric_fn)
+        self._metrics = metrics_beside(metric_fn, extra_metrics)
+        self._name, metric = next(iter(self._metrics.items()))
         self.lower_is_better = metric.lower_is_better
-        self._name = metric.name
-        extras = metrics_of(extra_metrics)
-        if self._name in extras:
-            raise ValueError(f"two metrics are called {self._name!r}; name the extra_metrics by a mapping")
-        self._metrics = {**extras, self._name: metric}
         self.results: dict[str, float] = {}
 
     def step(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -19,18 +18,16 @@ from flambe_torch.arguments import check, check_counts, check_limits
 from flambe_torch.changing import change, change_argument, change_optimizer, split
 from flambe_torch.data import Batch
 from flambe_torch.lightning import is_lightning, measures_averages, team_size
-from flambe_torch.metrics import Metric, metric_of, metrics_of
+from flambe_torch.metrics import Metric, metrics_beside, metrics_of
 from flambe_torch.predicting import predicted
 from flambe_torch.samplers import Sampler
+from flambe_torch.weights import Weights, copied
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
     from flambe_torch.fit import Fit
     from flambe_torch.team import Place, Team
-
-Weights = dict[str, Any]
-"""A model's `state_dict`: tensors, and the extra state of modules that have some."""
 
 
 class Trainer(Component):
@@ -311,13 +308,10 @@ class Trainer(Component):
 
     def _measured(self, extra: Iterable[Any] | Mapping[str, Any]) -> tuple[dict[str, Metric], str]:
         """What is measured on dev, and the name under which the value that ranks is logged."""
-        extras = metrics_of(extra)
         if self.metric_fn is None or isinstance(self.metric_fn, str):
-            return extras, self.metric_fn or "dev/loss"
-        metric = metric_of(self.metric_fn)
-        if metric.name in extras:
-            raise ValueError(f"two metrics are called {metric.name!r}; name the extra_metrics by a mapping")
-        return {metric.name: metric, **extras}, f"dev/{metric.name}"
+            return metrics_of(extra), self.metric_fn or "dev/loss"
+        metrics = metrics_beside(self.metric_fn, extra)
+        return metrics, f"dev/{next(iter(metrics))}"
 
     def _direction(self, lower_is_better: bool | None) -> bool:
         if lower_is_better is not None:
@@ -332,7 +326,7 @@ class Trainer(Component):
         from flambe_torch.team import Team
 
         if self.steps_done and self._best_weights is None:
-            self._best_weights = _copied(self.model)
+            self._best_weights = copied(self.model)
         batches = self.iter_per_step * self.batches_per_iter
         for part in (self.optimizer, self.iter_scheduler):
             if callable(tell := getattr(part, "set_total_iterations", None)):
@@ -372,7 +366,7 @@ class Trainer(Component):
             self.best_metric, self.best_step = value, self.steps_done
             measured: Any = fit.measured
             model = measured if is_lightning(self.model) else measured.parts["model"]
-            self._best_weights = _copied(model, self._best_weights)
+            self._best_weights = copied(model, self._best_weights)
         results["train/lr"] = fit.optimizer.param_groups[0]["lr"]
         results[f"best/{self._ranked_by.removeprefix('dev/')}"] = self.best_metric or 0.0
         for name, result in results.items():
@@ -398,24 +392,9 @@ class Trainer(Component):
         self._fit, self._progress, self.finished = None, {}, True
         self._dismiss()
         if self.best_step != self.steps_done and self._best_weights is not None:
-            self.last_weights = _copied(self.model)
+            self.last_weights = copied(self.model)
             self.model.load_state_dict(self._best_weights)
         elif self._averages and self._best_weights is not None:
             self.model.load_state_dict(self._best_weights)
         self._best_weights = None
         self.model.eval()
-
-
-def _copied(model: nn.Module, into: Weights | None = None) -> Weights:
-    """A copy of the model's state; into the tensors of an earlier copy, if they fit."""
-    state = model.state_dict()
-    if into is None or into.keys() != state.keys():
-        into = {}
-    for name, value in state.items():
-        if not isinstance(value, torch.Tensor):  # what a module's get_extra_state() returns
-            into[name] = deepcopy(value)
-        elif name in into:
-            into[name].copy_(value.detach())
-        else:
-            into[name] = value.detach().clone()
-    return into

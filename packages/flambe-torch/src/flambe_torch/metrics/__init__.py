@@ -13,7 +13,14 @@ Any metric of torchmetrics, and any function of predictions and target, serves t
 from flambe_torch.metrics.binary import BinaryAccuracy, BinaryF1, BinaryMetric, BinaryPrecision, BinaryRecall
 from flambe_torch.metrics.classification import AUC, F1, Accuracy, MultiClassAUC, Precision, Recall
 from flambe_torch.metrics.language import BPC, Perplexity
-from flambe_torch.metrics.metric import MeanOf, Metric, TorchMetric, metric_of, metrics_of
+from flambe_torch.metrics.metric import (
+    MeanOf,
+    Metric,
+    TorchMetric,
+    metric_of,
+    metrics_beside,
+    metrics_of,
+)
 
 __all__ = [
     "AUC",
@@ -33,5 +40,6 @@ __all__ = [
     "Recall",
     "TorchMetric",
     "metric_of",
+    "metrics_beside",
     "metrics_of",
 ]

@@ -134,6 +134,18 @@ def metrics_of(metrics: Iterable[Any] | Mapping[str, Any]) -> dict[str, Metric]:
     return named
 
 
+def metrics_beside(metric: Any, extra: Iterable[Any] | Mapping[str, Any]) -> dict[str, Metric]:
+    """`metric`, first, and the `extra` ones, by name.
+
+    Raises:
+        ValueError: two have one name.
+    """
+    first, others = metric_of(metric), metrics_of(extra)
+    if first.name in others:
+        raise ValueError(f"two metrics are called {first.name!r}; name the extra_metrics by a mapping")
+    return {first.name: first, **others}
+
+
 def torchmetric(name: str, **options: Any) -> torchmetrics.Metric:
     """A metric of torchmetrics, which takes seconds to import and is not needed to check a config."""
     import torchmetrics
