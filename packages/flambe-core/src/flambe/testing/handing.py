@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flambe.testing.driver import Driver
-from flambe.trials.protocol import Finished, Stepped
+from flambe.trials.protocol import Failed, Finished, Stepped
 
 
 class HandingContract:
@@ -35,6 +35,21 @@ class HandingContract:
             assert found["length"] == 3, "what another trial appended is not seen"
             assert found["same"] == 1, "what was one object is one object"
         driver.executor.release(driver.handle(made))
+
+    def test_a_link_that_leads_nowhere_fails_who_has_it(self, driver: Driver) -> None:
+        made = driver.submit("make", "v", build="Maker", exports=("make.size", "make.nothing"))
+        driver.run()
+        imports = {"make": driver.handle(made)}
+        links = ("@make.size", "@make.nothing")
+        found, lost = (
+            driver.submit("take", link[6:], build="Taker", arguments={"number": link}, imports=imports)
+            for link in links
+        )
+        driver.run()
+        assert driver.logged(found)["number"] == 100_000
+        ending = driver.ending(lost)
+        assert isinstance(ending, Failed), ending
+        assert ending.error == "make.nothing: make is a Maker without item, attribute or argument 'nothing'"
 
     def test_values_can_be_handed_on_and_on(self, driver: Driver) -> None:
         handle = None
