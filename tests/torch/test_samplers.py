@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flambe_torch.data import ArrayColumn, PackedColumn, Rows
-from flambe_torch.samplers import BaseSampler
+from flambe_torch.samplers import BaseSampler, downsampled
 
 
 def rows(count: int) -> Rows:
@@ -121,6 +121,10 @@ def test_some_of_the_rows_are_chosen_once(downsample: float, count: int) -> None
     assert chosen(0) == chosen(0, seed=9), "in whatever order they are drawn"
     assert len({tuple(chosen(choice)) for choice in range(5)}) == 1 or count < 20
     assert len({tuple(chosen(choice)) for choice in range(5)}) > 1 or count == 20
+
+
+def test_no_more_are_wanted_than_there_are() -> None:
+    assert [downsampled(20, wanted) for wanted in (None, 50, 7, 0.5, 0.001)] == [20, 20, 7, 10, 1]
 
 
 @pytest.mark.parametrize("downsample", [0, -3, 0.0, 1.5, float("nan"), True])

@@ -55,7 +55,8 @@ class Trainer(Component):
         iter_per_step: Iterations (updates of the weights) in a step; None for as many as one pass takes.
         scheduler: A learning rate scheduler, stepped after each step. `ReduceLROnPlateau` sees the dev loss
             if its mode is `min`, and the metric if it is `max`.
-        iter_scheduler: A learning rate scheduler, stepped after each iteration.
+        iter_scheduler: A learning rate scheduler, stepped after each iteration. Beside a `scheduler`, it must
+            go on from the rate that it finds, as `ExponentialLR` does and `WarmupLR` does not.
         lower_is_better: Of the metric; None if it knows.
         keep: Whose weights the model holds at the end, and whose metric ranks the variants: the `best`
             step's, or the `last` one's, which a small dev part misleads less where the learning rate falls.
